@@ -1,0 +1,98 @@
+/** What the broker sees of a partition: outcomes as values, offsets as integers, no Kafka error codes. */
+import type { Offset } from '../types.ts'
+
+/** The settings of a topic that its partition logs act on. Shared by the partitions of a topic and replaced as a whole. */
+export interface TopicLogConfig {
+  readonly maxMessageBytes: number
+  readonly timestampType: 'CreateTime' | 'LogAppendTime'
+  readonly timestampBeforeMaxMs: number
+  readonly timestampAfterMaxMs: number
+  /** `producer` keeps what clients sent; cold reads then rebuild with zstd-free `none`. */
+  readonly compression: 'producer' | 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd'
+  /** Latest value per key (`cleanup.policy=compact`): records without key are refused. */
+  readonly compacted: boolean
+  readonly flushIntervalMs: number
+  readonly flushBytes: number
+}
+
+export type AppendOutcome =
+  | {
+      readonly kind: 'appended' | 'duplicate'
+      readonly baseOffset: Offset
+      readonly lastOffset: Offset
+      /** Broker time given to the batch on LogAppendTime topics, else -1. */
+      readonly logAppendTimeMs: number
+    }
+  | { readonly kind: 'outOfOrderSequence'; readonly reason: string }
+  /** Older than the five batches that are remembered. */
+  | { readonly kind: 'duplicateSequence'; readonly reason: string }
+  | { readonly kind: 'staleProducerEpoch'; readonly reason: string }
+  | { readonly kind: 'corrupt'; readonly reason: string }
+  | { readonly kind: 'invalidRecord'; readonly reason: string }
+  | { readonly kind: 'invalidTimestamp'; readonly reason: string }
+  | { readonly kind: 'tooLarge'; readonly reason: string }
+  | { readonly kind: 'unsupportedCodec'; readonly reason: string }
+  /** This process no longer leads the partition (fenced, closing) or the topic is gone. */
+  | { readonly kind: 'notLeader' | 'deleted' }
+
+export type DurableOutcome = 'durable' | 'notLeader' | 'deleted'
+
+export interface ReadRequest {
+  readonly fromOffset: Offset
+  /** Upper bound of the answer; the first batch is returned whole even where it alone is larger, if `atLeastOne`. */
+  readonly maxBytes: number
+  readonly atLeastOne: boolean
+  readonly isolation: 'readUncommitted' | 'readCommitted'
+}
+
+export type ReadOutcome =
+  | { readonly kind: 'records'; readonly chunks: readonly Uint8Array[]; readonly bytes: number }
+  | { readonly kind: 'outOfRange' }
+  /** The store is slow or broken: the client should try again. */
+  | { readonly kind: 'unavailable'; readonly reason: string }
+  | { readonly kind: 'notLeader' | 'deleted' }
+
+export interface OffsetAndTimestamp {
+  readonly offset: Offset
+  readonly timestampMs: number
+  readonly leaderEpoch: number
+}
+
+export interface EpochEnd {
+  readonly leaderEpoch: number
+  readonly endOffset: Offset
+}
+
+/**
+ *     [ logStart .. flushed ][ flushed .. highWatermark ][ highWatermark .. logEnd )
+ *        in the Delta table     durable in lanes            accepted, not yet durable
+ *
+ * logStart <= flushed <= highWatermark <= logEnd, and each only moves forward. A read never crosses highWatermark.
+ */
+export interface PartitionLog {
+  readonly topicId: string
+  readonly partition: number
+  readonly logStartOffset: Offset
+  readonly flushedOffset: Offset
+  readonly highWatermark: Offset
+  readonly lastStableOffset: Offset
+  readonly logEndOffset: Offset
+  readonly leaderEpoch: number
+  /**
+   * Validates one record batch, gives it offsets and puts it into the lane. `records` is patched in place and kept: the caller must
+   * not touch it afterwards. Synchronous, so that the order of calls is the order of offsets (P2).
+   */
+  append(records: Uint8Array, options: { readonly origin: 'client' | 'broker' }): AppendOutcome
+  /** Calls back once everything up to and including `lastOffset` is durable, in offset order (P1). May call at once. */
+  whenDurable(lastOffset: Offset, done: (outcome: DurableOutcome) => void): void
+  /** Synchronous where the records are in memory. */
+  read(request: ReadRequest): ReadOutcome | Promise<ReadOutcome>
+  /** The first record whose timestamp is at or after the target, in log order; null when there is none. */
+  offsetForTimestamp(timestampMs: number): Promise<OffsetAndTimestamp | null>
+  /** The record with the greatest timestamp; null on an empty partition. */
+  offsetOfMaxTimestamp(): Promise<OffsetAndTimestamp | null>
+  /** Of the largest epoch <= `leaderEpoch`: its end offset; null when unknown (OffsetForLeaderEpoch, KIP-320). */
+  endOffsetForEpoch(leaderEpoch: number): EpochEnd | null
+  /** Calls `listener` whenever the high watermark, the last stable offset or the state of the log changes. Returns the unsubscribe function. */
+  onAdvance(listener: () => void): () => void
+}
