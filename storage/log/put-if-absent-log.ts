@@ -6,6 +6,7 @@ import type { Env } from '../env.ts'
 import type { ObjectStore } from '../objects/object-store.ts'
 import { StoreError } from '../objects/object-store.ts'
 import type { LogVersion } from '../types.ts'
+import { assertNever } from '../types.ts'
 import type { CreateOnceOptions } from './create-once.ts'
 import { createOnce } from './create-once.ts'
 
@@ -60,6 +61,8 @@ export class PutIfAbsentLog<E extends LogEntry> {
         return { kind: 'lost', winner: this.#decode(outcome.winner, version) }
       case 'aborted':
         return outcome
+      default:
+        return assertNever(outcome)
     }
   }
 

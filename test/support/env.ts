@@ -4,7 +4,7 @@ import type { Clock, Env, Timer } from '../../storage/env.ts'
 
 /** Real time; randomness and ids from the seed, so two environments with one seed in one store would collide: give each its own. */
 export function testEnv(seed = process.hrtime.bigint()): Env {
-  const random = seededRandom(Number(BigInt.asUintN(32, BigInt(seed))))
+  const random = seededRandom(Number(BigInt.asUintN(32, seed)))
   return { clock: realClock, random, uuid: seededUuid(random) }
 }
 

@@ -113,7 +113,7 @@ export function describeObjectStore(name: string, open: () => Promise<OpenedStor
 
     it('lists in the order of UTF-8 bytes, by prefix, after a key, up to a limit', async () => {
       const names = ['a', 'a-b', 'a.c', 'a/0', 'a/b/c', 'a0', 'b/1', 'b/10', 'b/2', 'partition=3/x', 'sp ace', 'é', '\u{ffee}', '\u{1f600}']
-      for (const name of [...names].reverse()) {
+      for (const name of names.toReversed()) {
         if (name !== 'a') await store.put(`list/${name}`, [bytes(name)])
       }
       const expected = names.filter((name) => name !== 'a').map((name) => `list/${name}`)
@@ -156,16 +156,7 @@ export function describeObjectStore(name: string, open: () => Promise<OpenedStor
     })
 
     it('survives creates and deletes in the same folder at the same time', async () => {
-      const worker = async (door: ObjectStore, id: number): Promise<void> => {
-        for (let i = 0; i < 10; i++) {
-          const key = `churn/x/y/${id}-${i}`
-          assert.deepEqual(await door.putIfAbsent(key, [bytes(key)]), { kind: 'created' })
-          assert.equal(text(await door.get(key)), key)
-          await door.delete([key])
-          assert.equal(await door.get(key), null)
-        }
-      }
-      await Promise.all(Array.from({ length: 6 }, (_, id) => worker(id % 2 === 0 ? store : opened.other, id)))
+      await Promise.all(Array.from({ length: 6 }, (_, id) => churn(id % 2 === 0 ? store : opened.other, id)))
       assert.deepEqual(await store.list('churn/'), [])
     })
 
@@ -191,7 +182,6 @@ export function describeObjectStore(name: string, open: () => Promise<OpenedStor
 
     it('refuses keys that are none', async () => {
       for (const key of ['', '/', '/a', 'a/', 'a//b', '.', '..', '../a', 'a/../b', 'a/./b', 'a\0b', 'x'.repeat(1025), '.tmp/a']) {
-        const invalid = (error: unknown): boolean => error instanceof StoreError && error.kind === 'invalid' && !error.retriable
         await assert.rejects(store.get(key), invalid, `get ${key}`)
         await assert.rejects(store.putIfAbsent(key, [bytes('x')]), invalid, `putIfAbsent ${key}`)
         await assert.rejects(store.put(key, [bytes('x')]), invalid, `put ${key}`)
@@ -203,6 +193,20 @@ export function describeObjectStore(name: string, open: () => Promise<OpenedStor
       await assert.rejects(store.getRange('a', -1, 4), StoreError)
     })
   })
+}
+
+async function churn(door: ObjectStore, id: number): Promise<void> {
+  for (let i = 0; i < 10; i++) {
+    const key = `churn/x/y/${id}-${i}`
+    assert.deepEqual(await door.putIfAbsent(key, [bytes(key)]), { kind: 'created' })
+    assert.equal(text(await door.get(key)), key)
+    await door.delete([key])
+    assert.equal(await door.get(key), null)
+  }
+}
+
+function invalid(error: unknown): boolean {
+  return error instanceof StoreError && error.kind === 'invalid' && !error.retriable
 }
 
 export function bytes(value: string): Uint8Array {
