@@ -56,6 +56,12 @@ export interface LaneControl {
   readonly payload: Uint8Array
 }
 
+/** What becomes of a control row; exactly one of the two is called, in append order with the batches around it. */
+export interface LaneControlCallbacks {
+  durable(lane: LaneId, seq: LogVersion): void
+  failed(reason: LaneFailure): void
+}
+
 export interface LaneOptions {
   /** How long an open segment waits for more when another PUT is in flight, milliseconds. With nothing in flight it is written at once. */
   readonly lingerMs: number
@@ -72,3 +78,6 @@ export interface LaneObserver {
   segmentWritten(bytes: number, batches: number, millis: number): void
   segmentRetried(cause: unknown): void
 }
+
+/** Where the lane says what an operator should know; already rate-limited. */
+export type LaneLog = (level: 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void
