@@ -18,7 +18,10 @@ export interface Clock {
   monotonic(): number
   /** Resolves after `ms`, or early when the signal aborts. Never rejects. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
-  /** Calls `task` once after `ms` unless cancelled. Does not keep the process alive. */
+  /**
+   * Calls `task` once after `ms` unless cancelled. Does not keep the process alive. With `ms` <= 0 it runs at the end of this turn of the
+   * event loop (setImmediate, not a timer of a millisecond): the lane collects what one poll of the sockets brought, and then writes.
+   */
   schedule(ms: number, task: () => void): Timer
 }
 
