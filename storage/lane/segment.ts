@@ -182,6 +182,16 @@ export function commitIdOf(bytes: Uint8Array): Uuid | null {
   return bytes.byteLength < segmentHeaderBytes || !hasMagic(bytes) ? null : readUuid(bytes, 32)
 }
 
+/** Whether the object whose first bytes these are ends a lane; all of a fence is needed to say yes. */
+export function isFence(bytes: Uint8Array): boolean {
+  try {
+    return bytes.byteLength >= segmentHeaderBytes && bytes[10] === kindFence && readSegmentIndex(bytes).kind === 'fence'
+  } catch (error) {
+    if (error instanceof SegmentCorruptError) return false
+    throw error
+  }
+}
+
 /**
  * How many bytes from the start of the object `readSegmentIndex` needs. Takes at least the first 88 bytes; throws SegmentCorruptError
  * where they are no header. The checksum has not been looked at, so the answer is bounded (16 MiB) but not yet to be believed.

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { LaneWriter } from '../../../storage/lane/lane-writer.ts'
 import { readSegmentIndex } from '../../../storage/lane/segment.ts'
+import type { SegmentRow } from '../../../storage/lane/segment.ts'
 import { MemoryStore } from '../../../storage/objects/memory-store.ts'
 import { laneSegmentKey } from '../../../storage/paths.ts'
 import { SimEnv } from '../../simulation/sim-env.ts'
@@ -22,7 +23,7 @@ test('entries of one turn share a segment and are durable in order', async () =>
   const index = readSegmentIndex(bytes, { lane, seq: 0 })
   assert(index.kind === 'segment')
   for (const [i, entry] of entries.entries()) {
-    const row = index.rows[i]!
+    const row: SegmentRow = index.rows[i]!
     assert.deepEqual(entry.fate, { kind: 'durable', seq: 0, start: row.start, end: row.end })
     assert.deepEqual(Buffer.from(bytes.subarray(row.start, row.end)), Buffer.from(entry.bytes))
   }
