@@ -210,7 +210,7 @@ export class BatchBuilder {
 
   /** Adds a header to the record that the next `append…` writes. */
   addHeader(key: string | Uint8Array, value: Uint8Array | null): void {
-    const keyBytes = typeof key === 'string' ? encoder.encode(key) : key
+    const keyBytes = typeof key === 'string' ? utf8(key) : key
     this.addHeaderRange(keyBytes, 0, keyBytes.length, value, 0, value === null ? 0 : value.length)
   }
 
@@ -267,6 +267,21 @@ export class BatchBuilder {
     if (this.#length + more > this.#bytes.length) this.#bytes = grown(this.#bytes, this.#length, more)
   }
 }
+
+/** UTF-8 of a header key. The result is overwritten by the next call where it is short ASCII, which nearly all keys are. */
+function utf8(text: string): Uint8Array {
+  const length = text.length
+  const ascii = ASCII_KEYS[length]
+  if (ascii === undefined) return encoder.encode(text)
+  for (let index = 0; index < length; index++) {
+    const code = text.charCodeAt(index)
+    if (code > 0x7f) return encoder.encode(text)
+    ascii[index] = code
+  }
+  return ascii
+}
+/** One buffer for each length up to 63. */
+const ASCII_KEYS = Array.from({ length: 64 }, (_, length) => new Uint8Array(length))
 
 /** `bytes`, or a copy of its first `used` bytes with room for `more`. */
 function grown(bytes: Uint8Array, used: number, more: number): Uint8Array {
