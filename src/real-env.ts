@@ -22,6 +22,11 @@ const clock: Clock = {
     })
   },
   schedule(ms: number, task: () => void): Timer {
+    // setTimeout would wait a whole millisecond; "at once" means at the end of this turn of the event loop.
+    if (ms <= 0) {
+      const immediate = setImmediate(task)
+      return { cancel: () => clearImmediate(immediate) }
+    }
     const timer = setTimeout(task, Math.min(Math.max(ms, 0), delayMsMax)).unref()
     return { cancel: () => clearTimeout(timer) }
   },

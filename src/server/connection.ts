@@ -1,0 +1,403 @@
+/**
+ * One client. Requests are started as they arrive and answered in order, so that a produce which waits for its PUT does not hold up
+ * the next one. Reading stops while too many requests are in flight, while the client does not take its answers, and while the
+ * memory budget of all connections is used up (P8).
+ */
+import { setMaxListeners } from 'node:events'
+import type { Buffer } from 'node:buffer'
+import type { Socket } from 'node:net'
+import type { Clock, Timer } from '../../storage/env.ts'
+import type { Logger, RateLimiter } from '../logging.ts'
+import type { Dispatcher } from './dispatch.ts'
+import { Exchange } from './exchange.ts'
+import type { ExchangeOwner } from './exchange.ts'
+import { FrameAssembler, FrameLengthError } from './frame-assembler.ts'
+import type { BudgetMember, MemoryBudget } from './memory-budget.ts'
+import { explainPrefix } from './not-kafka.ts'
+
+/** What one connection may do; see the settings of the same names. */
+export interface ConnectionLimits {
+  readonly frameBytesMax: number
+  readonly inflightMax: number
+  readonly idleMs: number
+}
+
+export interface ConnectionDeps {
+  readonly limits: ConnectionLimits
+  readonly dispatcher: Dispatcher
+  readonly budget: MemoryBudget
+  readonly clock: Clock
+  readonly log: Logger
+  readonly logLimiter: RateLimiter
+  closed(connection: Connection, reason: string): void
+}
+
+/** Unsent answers beyond which no more requests are read. */
+const unsentBytesMax = 1024 * 1024
+/** One write to the socket: large enough for the network, small enough that progress is seen. */
+const writeBytesMax = 1024 * 1024
+const writeChunksMax = 512
+/** How long a connection that ends waits for its client to take the last answer and to close. */
+const lingerMs = 2000
+/** The reason of every signal; one for all, because an error with a stack per connection would cost more than it tells. */
+const connectionOver = new Error('the connection is closed or closing')
+
+export class Connection implements ExchangeOwner, BudgetMember {
+  readonly ip: string
+  readonly clientHost: string
+  readonly connectionId: string
+  readonly clientSoftware = { name: '', version: '' }
+  readonly #socket: Socket
+  readonly #deps: ConnectionDeps
+  readonly #frames: FrameAssembler
+  /** Requests without an answer on its way, oldest first. */
+  readonly #pipeline: Exchange[] = []
+  /** Answers that the socket has not been given, in order, from `#unsentAt` on. */
+  #unsent: Uint8Array[] = []
+  #unsentAt = 0
+  #unsentBytes = 0
+  #writing = false
+  #sendScheduled = false
+  #parsing = false
+  #paused = false
+  /** `open`; `ending`: no more requests, what is in flight is answered; `lingering`: all is sent, the client may close; `closed`. */
+  #state: 'open' | 'ending' | 'lingering' | 'closed' = 'open'
+  #closeReason = ''
+  #overdraftSpent = false
+  #waitingForBudget = false
+  #heldBytes = 0
+  #movedBytes = 0
+  #overdraftAnswered = false
+  #activeMs: number
+  #aborter: AbortController | null = null
+  #lingerTimer: Timer | null = null
+
+  constructor(socket: Socket, ip: string, id: number, deps: ConnectionDeps) {
+    this.#socket = socket
+    this.ip = ip
+    this.#deps = deps
+    this.#frames = new FrameAssembler(deps.limits.frameBytesMax)
+    this.clientHost = `/${ip.replace(/^::ffff:/, '')}`
+    this.connectionId = `${socket.localAddress}:${socket.localPort}-${ip}:${socket.remotePort}-${id}`
+    this.#activeMs = deps.clock.monotonic()
+    deps.budget.join(this)
+    socket.setNoDelay(true)
+    socket.setKeepAlive(true, 60_000)
+    socket.on('data', chunk => this.#received(chunk))
+    socket.on('end', () => this.end('closed by the client'))
+    socket.on('error', error => this.destroy(error.message))
+    socket.on('close', () => this.destroy('closed by the client'))
+  }
+
+  get signal(): AbortSignal {
+    if (this.#aborter === null) {
+      this.#aborter = new AbortController()
+      setMaxListeners(0, this.#aborter.signal)
+      if (this.#state !== 'open') this.#aborter.abort(connectionOver)
+    }
+    return this.#aborter.signal
+  }
+
+  get unfinishedBytes(): number {
+    return this.#frames.pendingBytes
+  }
+
+  get heldBytes(): number {
+    return this.#heldBytes
+  }
+
+  get movedBytes(): number {
+    return this.#movedBytes
+  }
+
+  get waitsForClient(): boolean {
+    return this.#unsentBytes > 0 || this.#writing || (!this.#paused && this.#frames.pendingBytes > 0)
+  }
+
+  /** Nothing asked and nothing owed for longer than `idleMs`, or a request or answer that does not get on. */
+  isIdle(nowMs: number): boolean {
+    return this.#pipeline.length === 0 && nowMs - this.#activeMs > this.#deps.limits.idleMs
+  }
+
+  /** No more requests are taken; waiting handlers are told by the signal; the answers in flight are sent, then the connection closes. */
+  end(reason: string): void {
+    if (this.#state !== 'open') return
+    this.#state = 'ending'
+    this.#closeReason ||= reason
+    this.#forgetFrames()
+    this.#waitingForBudget = false
+    this.#deps.budget.withdraw(this, this.#overdraftSpent)
+    this.#aborter?.abort(connectionOver)
+    // What still arrives is read and dropped: unread bytes would turn the close into a reset, and the client might lose its last answers.
+    this.#resumeSocket()
+    this.#endWhenSent()
+  }
+
+  /** Closes at once. Answers that are still worked on go nowhere. */
+  destroy(reason: string): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    this.#lingerTimer?.cancel()
+    this.#deps.budget.leave(this)
+    this.#forgetFrames()
+    this.#dropAnswered()
+    const unsent = this.#unsentBytes
+    this.#unsent = []
+    this.#unsentAt = 0
+    this.#unsentBytes = 0
+    this.#release(unsent)
+    this.#aborter?.abort(connectionOver)
+    this.#socket.destroy()
+    this.#deps.closed(this, this.#closeReason || reason)
+  }
+
+  evict(): void {
+    this.#complain('evicted', { held: this.#heldBytes }, 'memory for requests is short and this client hardly moves what is held for it: closed')
+    this.destroy('too slow while memory is short')
+  }
+
+  budgetAvailable(): void {
+    this.#waitingForBudget = false
+    this.#proceed()
+  }
+
+  answered(exchange: Exchange): void {
+    if (this.#state === 'closed' || exchange.dropped) {
+      this.#release(exchange.requestBytes)
+      return
+    }
+    for (let next = this.#pipeline[0]; next?.answer !== undefined; next = this.#pipeline[0]) {
+      this.#pipeline.shift()
+      this.#queue(next)
+      if (!next.closing) continue
+      // Requests behind one that ends the connection get no answer.
+      this.#dropAnswered()
+      for (const behind of this.#pipeline.splice(0)) behind.dropped = true
+      this.end(next.closeReason || 'asked by the handler')
+      return
+    }
+    this.#scheduleSend()
+    if (this.#state === 'ending') this.#endWhenSent()
+    else if (!this.#parsing) this.#proceed()
+  }
+
+  #received(chunk: Buffer): void {
+    this.#movedBytes += chunk.length
+    if (this.#state !== 'open') return
+    this.#acquire(chunk.length)
+    this.#frames.push(chunk)
+    this.#proceed()
+  }
+
+  /** Starts the requests that are there, as far as the limits allow, and reads on or stops reading. */
+  #proceed(): void {
+    if (this.#state !== 'open' || this.#parsing || this.#waitingForBudget) return
+    this.#parsing = true
+    try {
+      while (this.#state === 'open' && this.#mayStart()) {
+        const frame = this.#frames.next()
+        if (frame === null) break
+        this.#start(frame)
+      }
+    } catch (error) {
+      this.#broken(error)
+    }
+    this.#parsing = false
+    if (this.#unsentBytes > 0) this.send()
+    else this.#returnOverdraft()
+    if (this.#state !== 'open') return
+    if (this.#mayStart()) {
+      this.#resumeSocket()
+      return
+    }
+    if (!this.#paused) {
+      this.#paused = true
+      this.#socket.pause()
+    }
+    if (!this.#budgetAllows()) {
+      this.#waitingForBudget = true
+      this.#deps.budget.wait(this)
+    }
+  }
+
+  #mayStart(): boolean {
+    return this.#pipeline.length < this.#deps.limits.inflightMax && this.#unsentBytes < unsentBytesMax && this.#budgetAllows()
+  }
+
+  #budgetAllows(): boolean {
+    const { budget } = this.#deps
+    return !budget.exhausted || (budget.hasOverdraft(this) && !this.#overdraftSpent)
+  }
+
+  #start(frame: Buffer): void {
+    const { dispatcher, budget, clock } = this.#deps
+    this.#activeMs = clock.monotonic()
+    const exchange = new Exchange(this, dispatcher.broker, frame.length + 4)
+    if (budget.hasOverdraft(this)) {
+      exchange.overdraft = true
+      this.#overdraftSpent = true
+    }
+    this.#pipeline.push(exchange)
+    dispatcher.dispatch(frame, exchange, this.#activeMs)
+  }
+
+  /** The stream cannot be cut into frames any more: what came before is answered, then the connection closes. */
+  #broken(error: unknown): void {
+    const exchange = new Exchange(this, this.#deps.dispatcher.broker, 0)
+    this.#pipeline.push(exchange)
+    if (!(error instanceof FrameLengthError)) {
+      this.#deps.log.error({ err: error, client: this.clientHost }, 'reading a connection failed')
+      exchange.abandon('internal error')
+      return
+    }
+    const explanation = explainPrefix(error.prefix)
+    this.#complain(explanation?.kind ?? 'frame-length', { cause: error.message }, explanation?.message ?? 'not a request of the Kafka protocol: closed')
+    exchange.abandon(explanation?.kind ?? 'bad frame length')
+  }
+
+  #complain(kind: string, fields: object, message: string): void {
+    const admitted = this.#deps.logLimiter.admit(`${kind} ${this.clientHost}`)
+    if (admitted === null) return
+    const more = admitted.suppressed > 0 ? { suppressed: admitted.suppressed } : {}
+    this.#deps.log.warn({ client: this.clientHost, connection: this.connectionId, ...fields, ...more }, message)
+  }
+
+  /** Hands the answer over to the socket's queue; the memory of the request is free. */
+  #queue(exchange: Exchange): void {
+    const { answer } = exchange
+    let bytes = 0
+    if (answer !== null && answer !== undefined) {
+      for (const chunk of answer) {
+        if (chunk.length === 0) continue
+        this.#unsent.push(chunk)
+        bytes += chunk.length
+      }
+    }
+    this.#unsentBytes += bytes
+    if (exchange.overdraft) this.#overdraftAnswered = true
+    this.#acquire(bytes)
+    this.#release(exchange.requestBytes)
+  }
+
+  /** Requests that have an answer which will not be sent. Those without one give their memory back when they have it. */
+  #dropAnswered(): void {
+    const answered = this.#pipeline.filter(exchange => exchange.answer !== undefined)
+    if (answered.length === 0) return
+    const waiting = this.#pipeline.filter(exchange => exchange.answer === undefined)
+    this.#pipeline.splice(0, this.#pipeline.length, ...waiting)
+    for (const exchange of answered) this.#release(exchange.requestBytes)
+  }
+
+  #forgetFrames(): void {
+    const bytes = this.#frames.pendingBytes
+    this.#frames.clear()
+    this.#release(bytes)
+  }
+
+  /** Answers of one turn of the loop go out together. */
+  #scheduleSend(): void {
+    if (this.#sendScheduled || this.#writing || this.#parsing) return
+    if (this.#unsentBytes === 0) {
+      this.#returnOverdraft()
+      return
+    }
+    this.#sendScheduled = true
+    process.nextTick(sendNow, this)
+  }
+
+  /** For `sendNow` alone. */
+  send(): void {
+    this.#sendScheduled = false
+    if (this.#state === 'closed' || this.#writing || this.#unsentBytes === 0) return
+    const chunks = this.#takeUnsent()
+    let bytes = 0
+    for (const chunk of chunks) bytes += chunk.length
+    this.#writing = true
+    const done = (): void => this.#sent(bytes)
+    const last = chunks.length - 1
+    if (last === 0) {
+      this.#socket.write(chunks[0]!, done)
+      return
+    }
+    this.#socket.cork()
+    for (let i = 0; i < last; i++) this.#socket.write(chunks[i]!)
+    this.#socket.write(chunks[last]!, done)
+    this.#socket.uncork()
+  }
+
+  /** The next piece of the answers; `#unsentBytes` counts it until it is sent. */
+  #takeUnsent(): readonly Uint8Array[] {
+    const taken: Uint8Array[] = []
+    let room = writeBytesMax
+    while (this.#unsentAt < this.#unsent.length && taken.length < writeChunksMax) {
+      const chunk = this.#unsent[this.#unsentAt]!
+      if (chunk.length > room) {
+        if (taken.length > 0 && room < writeBytesMax / 2) break
+        taken.push(chunk.subarray(0, room))
+        this.#unsent[this.#unsentAt] = chunk.subarray(room)
+        break
+      }
+      taken.push(chunk)
+      this.#unsentAt++
+      room -= chunk.length
+      if (room === 0) break
+    }
+    if (this.#unsentAt === this.#unsent.length) {
+      this.#unsent = []
+      this.#unsentAt = 0
+    }
+    return taken
+  }
+
+  #sent(bytes: number): void {
+    this.#writing = false
+    if (this.#state === 'closed') return
+    this.#movedBytes += bytes
+    this.#activeMs = this.#deps.clock.monotonic()
+    this.#unsentBytes -= bytes
+    this.#release(bytes)
+    if (this.#unsentBytes === 0) this.#returnOverdraft()
+    else this.send()
+    if (this.#state === 'ending') this.#endWhenSent()
+    else if (this.#paused) this.#proceed()
+  }
+
+  #returnOverdraft(): void {
+    if (!this.#overdraftAnswered) return
+    this.#overdraftAnswered = false
+    this.#overdraftSpent = false
+    this.#deps.budget.returnOverdraft(this)
+  }
+
+  #endWhenSent(): void {
+    if (this.#state !== 'ending' || this.#pipeline.length > 0) return
+    if (this.#unsentBytes > 0) {
+      this.#scheduleSend()
+      return
+    }
+    this.#state = 'lingering'
+    this.#socket.end()
+    this.#lingerTimer = this.#deps.clock.schedule(lingerMs, () => this.destroy(this.#closeReason))
+  }
+
+  #resumeSocket(): void {
+    if (!this.#paused) return
+    this.#paused = false
+    this.#socket.resume()
+  }
+
+  #acquire(bytes: number): void {
+    this.#heldBytes += bytes
+    this.#deps.budget.acquire(bytes)
+  }
+
+  #release(bytes: number): void {
+    if (bytes === 0) return
+    this.#heldBytes -= bytes
+    this.#deps.budget.release(bytes)
+  }
+}
+
+function sendNow(connection: Connection): void {
+  connection.send()
+}
