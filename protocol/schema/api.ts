@@ -124,7 +124,7 @@ class Codec {
 
   #check(version: number): number {
     const [min, max] = this.#versions
-    if (!(version >= min && version <= max)) throw new ProtocolError(`${this.#name} has no version ${version}`)
+    if (!Number.isInteger(version) || version < min || version > max) throw new ProtocolError(`${this.#name} has no version ${version}`)
     return version
   }
 }

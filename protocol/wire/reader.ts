@@ -6,21 +6,26 @@
 import { Buffer } from 'node:buffer'
 import { ProtocolError } from './protocol-error.ts'
 
-/** What a frame may cost in memory beyond a fixed multiple of its own length, in bytes. */
+/** The default budget: a floor, a multiple of the length of the frame, and a limit, in bytes. */
 const BUDGET_FLOOR_BYTES = 1024 * 1024
 const BUDGET_PER_FRAME_BYTE = 16
-/** Estimated heap bytes of an empty string, of a view on the frame, and of an empty array. */
+const BUDGET_BYTES_MAX = 64 * 1024 * 1024
+/** Estimated heap bytes of an empty string, a view on the frame, an empty byte string of its own, and an empty array. */
 const STRING_COST = 24
-const VIEW_COST = 96
+const VIEW_COST = 128
+const COPY_COST = 200
 const ARRAY_COST = 32
 
 const TWO_POW_32 = 0x1_0000_0000
 /** Upper halves from which an int64 is no longer a safe integer. */
 const SAFE_HIGH = 0x20_0000
 
-/** The allocation budget of a request of `frameBytes` bytes when the caller sets none: 1 MiB and sixteen times the frame. */
+/**
+ * The allocation budget of a frame of `frameBytes` bytes when the caller sets none: 1 MiB and sixteen times the frame,
+ * at most 64 MiB. Record batches cost next to nothing, because they are views.
+ */
 export function defaultBudgetBytes(frameBytes: number): number {
-  return BUDGET_FLOOR_BYTES + BUDGET_PER_FRAME_BYTE * frameBytes
+  return Math.min(BUDGET_FLOOR_BYTES + BUDGET_PER_FRAME_BYTE * frameBytes, BUDGET_BYTES_MAX)
 }
 
 /**
@@ -149,7 +154,7 @@ export class Reader {
   /** A copy of `length` bytes, which does not keep the frame alive. */
   copy(length: number): Uint8Array {
     const at = this.#take(length)
-    this.charge(VIEW_COST + length)
+    this.charge(COPY_COST + length)
     const copy = new Uint8Array(length)
     copy.set(this.#bytes.subarray(at, at + length))
     return copy

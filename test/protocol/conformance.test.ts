@@ -63,7 +63,10 @@ function kafkaDefault(message: KafkaMessage, field: KafkaField): unknown {
     case 'uint16':
     case 'uint32':
     case 'float64': return Math.min(Number(given ?? 0), Number.MAX_SAFE_INTEGER)
-    default: return Object.fromEntries(fieldsOf(message, field)?.map((inner) => [camelCase(inner.name), kafkaDefault(message, inner)]) ?? [])
+    default: {
+      const inner = fieldsOf(message, field) ?? []
+      return Object.fromEntries(inner.map((member) => [camelCase(member.name), kafkaDefault(message, member)]))
+    }
   }
 }
 

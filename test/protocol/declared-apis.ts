@@ -1,4 +1,5 @@
-/** All APIs that protocol/messages declares, found by their files, so that no test forgets one. */
+/** What the protocol tests share: all APIs that protocol/messages declares, found by their files, so that no test forgets one. */
+import { Buffer } from 'node:buffer'
 import { readdirSync } from 'node:fs'
 import type { Api } from '../../protocol/schema/api.ts'
 
@@ -50,4 +51,9 @@ export interface Codec {
 export function versionsOf(api: UntypedApi): readonly number[] {
   const [min, max] = api.versions
   return Array.from({ length: max - min + 1 }, (_, index) => min + index)
+}
+
+/** Bytes given in hex, in as many parts as make them readable. */
+export function hex(...parts: readonly string[]): Buffer {
+  return Buffer.from(parts.join(''), 'hex')
 }
