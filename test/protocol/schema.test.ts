@@ -49,6 +49,11 @@ function roundTrip(version: number, value: RequestInputOf<typeof Example>): unkn
   return Example.decodeRequest(version, Buffer.concat(Example.encodeRequest(version, value)))
 }
 
+/** What follows the plain fields of a value in version 4 whose name and reason are one character long. */
+function tail(value: RequestInputOf<typeof Example>): string {
+  return Buffer.concat(Example.encodeRequest(4, value)).toString('hex').slice(38)
+}
+
 const ITEM = { key: 'AAECAwQFBgcICQoLDA0ODw', weight: 1.5, port: 65535, size: 4294967295, extra: null }
 const LEADER = { id: 3, data: Uint8Array.from([0x78]) }
 const NO_LEADER = { id: -1, data: new Uint8Array(0) }
@@ -84,7 +89,6 @@ suite('schema', () => {
   })
 
   test('tagged fields are sent in the order of their tags, and only where they differ from their defaults', () => {
-    const tail = (value: RequestInputOf<typeof Example>): string => Buffer.concat(Example.encodeRequest(4, value)).toString('hex').slice(38)
     const base = { id: 1, name: 'x', items: null, reason: 'r' }
     equal(tail(base), '00')
     equal(tail({ ...base, note: '', flags: [], leader: { id: -1, data: Buffer.alloc(0) } }), '00')
