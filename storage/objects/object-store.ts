@@ -35,6 +35,7 @@ export interface ListOptions {
 export interface ObjectMeta {
   readonly key: string
   readonly bytes: number
+  /** Wall clock of the store; `head` and `list` may differ by the part of a second. */
   readonly modifiedMs: number
 }
 

@@ -108,7 +108,10 @@ export function describeObjectStore(name: string, open: () => Promise<OpenedStor
       assert.equal(meta?.key, 'head/a')
       assert.equal(meta?.bytes, 5)
       assert.ok(Number.isInteger(meta?.modifiedMs))
-      assert.deepEqual(await store.list('head/'), [meta])
+      // S3 tells milliseconds in a list and whole seconds in a header.
+      const [listed] = await store.list('head/')
+      assert.deepEqual({ ...listed, modifiedMs: 0 }, { ...meta, modifiedMs: 0 })
+      assert.ok(Math.abs((listed?.modifiedMs ?? 0) - (meta?.modifiedMs ?? 0)) < 1000)
     })
 
     it('lists in the order of UTF-8 bytes, by prefix, after a key, up to a limit', async () => {
