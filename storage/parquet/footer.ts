@@ -1,0 +1,324 @@
+/**
+ * Parquet footers: which row groups a file has, where their bytes are and which offsets they hold; and new footers over
+ * the same bytes. Two things rest on it:
+ *
+ * - reading by ranges: a reader fetches the footer, picks row groups by the statistics of `offset`, fetches only their bytes and
+ *   wraps them into a small file of their own (`excerpt`), which the Parquet library then reads as any other;
+ * - writing in bounded memory: every row group is encoded as a file of its own and the files are joined (`join`), so that the
+ *   memory of the library holds one row group, however large the result is.
+ *
+ * Source: parquet.thrift (FileMetaData, RowGroup, ColumnChunk, ColumnMetaData, Statistics, OffsetIndex).
+ */
+import {
+  bytesField, i32Field, i64Field, listField, listOf, numberField, patched, readThriftStruct, structField, structList, thriftType,
+  writeThriftStruct,
+} from './thrift-compact.ts'
+import type { ThriftStruct, ThriftValue } from './thrift-compact.ts'
+
+/** The bytes are not a Parquet file, or one that is damaged or encrypted. */
+export class ParquetFormatError extends Error {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.name = 'ParquetFormatError'
+  }
+}
+
+export interface ParquetFooter {
+  readonly rows: number
+  /** Names of the top-level columns, in file order. */
+  readonly columns: readonly string[]
+  readonly rowGroups: readonly RowGroup[]
+  readonly metadata: ThriftStruct
+}
+
+export interface RowGroup {
+  readonly index: number
+  readonly rows: number
+  /** Bytes [start, end) of the file that hold all column chunks. */
+  readonly start: number
+  readonly end: number
+  readonly uncompressedBytes: number
+  /** From the statistics of `offset`; null where the writer left none or the column is absent. */
+  readonly offsets: { readonly min: number; readonly max: number; readonly nulls: number | null } | null
+  readonly chunks: readonly ColumnChunk[]
+}
+
+export interface ColumnChunk {
+  /** Name of the top-level column that the chunk belongs to. */
+  readonly column: string
+  readonly start: number
+  readonly end: number
+  readonly struct: ThriftStruct
+}
+
+const magic = Uint8Array.of(0x50, 0x41, 0x52, 0x31)
+/** Magic and length behind the footer. */
+export const footerTailBytes = 8
+const text = new TextDecoder()
+
+const fileMetaData = { schema: 2, rows: 3, rowGroups: 4, keyValues: 5, columnOrders: 7 } as const
+const schemaElement = { name: 4, children: 5 } as const
+const rowGroupField = { columns: 1, rows: 3, sortingColumns: 4, fileOffset: 5, ordinal: 7 } as const
+const columnChunk = {
+  filePath: 1, fileOffset: 2, metaData: 3, offsetIndexAt: 4, offsetIndexBytes: 5, columnIndexAt: 6, columnIndexBytes: 7, crypto: 8,
+} as const
+const columnMeta = {
+  path: 3, uncompressedBytes: 6, compressedBytes: 7, dataPageAt: 9, indexPageAt: 10, dictionaryPageAt: 11, statistics: 12,
+  bloomFilterAt: 14, bloomFilterBytes: 15,
+} as const
+
+/** Length in bytes of the footer, from the last 8 bytes of the file. Throws ParquetFormatError. */
+export function footerLength(tail: Uint8Array): number {
+  const at = tail.length - footerTailBytes
+  if (at < 0 || magic.some((byte, i) => tail[at + 4 + i] !== byte)) throw new ParquetFormatError('no Parquet file: magic is missing at its end')
+  return new DataView(tail.buffer, tail.byteOffset + at, 4).getUint32(0, true)
+}
+
+/** Footer of a whole file. Throws ParquetFormatError. */
+export function footerOf(file: Uint8Array): ParquetFooter {
+  const length = footerLength(file)
+  const start = file.length - footerTailBytes - length
+  if (start < magic.length) throw new ParquetFormatError(`no Parquet file: a footer of ${length} bytes in ${file.length}`)
+  return parseFooter(file.subarray(start, start + length))
+}
+
+/** Footer from its own bytes (without length and magic). Throws ParquetFormatError. */
+export function parseFooter(bytes: Uint8Array): ParquetFooter {
+  let metadata: ThriftStruct
+  try {
+    metadata = readThriftStruct(bytes)
+  } catch (cause) {
+    throw new ParquetFormatError('damaged Parquet footer', { cause })
+  }
+  const leaves = leavesOf(metadata)
+  const rowGroups = structList(metadata, fileMetaData.rowGroups).map((group, index) => parseRowGroup(group, index, leaves))
+  return { rows: numberField(metadata, fileMetaData.rows) ?? 0, columns: [...new Set(leaves)], rowGroups, metadata }
+}
+
+/**
+ * A file that holds some row groups and columns of another one. `bytesOf(chunk)` gives the bytes of a column chunk. The result
+ * carries no key-value metadata (no Arrow schema hints: columns read as the plain Arrow types of their Parquet types) and no page index.
+ */
+export function excerpt(
+  footer: ParquetFooter,
+  rowGroups: readonly RowGroup[],
+  columns: ReadonlySet<string>,
+  bytesOf: (chunk: ColumnChunk) => Uint8Array,
+): Uint8Array {
+  const parts: Uint8Array[] = [magic]
+  let at = magic.length
+  let rows = 0
+  const groups: ThriftStruct[] = rowGroups.map((group, ordinal) => {
+    const chunks = group.chunks.filter((chunk) => columns.has(chunk.column)).map((chunk) => {
+      const moved = moveChunk(chunk.struct, at - chunk.start, null)
+      parts.push(bytesOf(chunk))
+      at += chunk.end - chunk.start
+      return moved
+    })
+    rows += group.rows
+    const struct = structList(footer.metadata, fileMetaData.rowGroups)[group.index]!
+    return patched(struct, {
+      [rowGroupField.columns]: listOf(thriftType.struct, chunks),
+      [rowGroupField.sortingColumns]: null,
+      [rowGroupField.fileOffset]: null,
+      [rowGroupField.ordinal]: { type: thriftType.i16, value: ordinal },
+    })
+  })
+  const metadata = patched(footer.metadata, {
+    [fileMetaData.schema]: listOf(thriftType.struct, projectSchema(footer.metadata, columns)),
+    [fileMetaData.rows]: i64Field(rows),
+    [fileMetaData.rowGroups]: listOf(thriftType.struct, groups),
+    [fileMetaData.keyValues]: null,
+    [fileMetaData.columnOrders]: null,
+  })
+  return concatenate([...parts, ...footerBytes(metadata)])
+}
+
+/**
+ * One file with the row groups of all `files` (of one schema), in their order. The page indexes move along. `sortedByColumn` is the
+ * index of the leaf column that rows ascend by, recorded in the footer.
+ */
+export function join(files: readonly Uint8Array[], sortedByColumn: number): Uint8Array<ArrayBuffer> {
+  const footers = files.map(footerOf)
+  const first = footers[0]
+  if (first === undefined) throw new RangeError('nothing to join')
+  const data: Uint8Array[] = [magic]
+  const indexes: Uint8Array[] = []
+  const groups: ThriftStruct[] = []
+  let dataAt = magic.length
+  let indexAt = magic.length + footers.reduce((sum, footer) => sum + footer.rowGroups.reduce((s, group) => s + group.end - group.start, 0), 0)
+  let rows = 0
+  footers.forEach((footer, i) => {
+    for (const group of footer.rowGroups) {
+      const delta = dataAt - group.start
+      const place = (bytes: Uint8Array): number => {
+        indexes.push(bytes)
+        indexAt += bytes.length
+        return indexAt - bytes.length
+      }
+      const chunks = group.chunks.map((chunk) => moveChunk(chunk.struct, delta, { file: files[i]!, place }))
+      data.push(files[i]!.subarray(group.start, group.end))
+      dataAt += group.end - group.start
+      rows += group.rows
+      const struct = structList(footer.metadata, fileMetaData.rowGroups)[group.index]!
+      groups.push(patched(struct, {
+        [rowGroupField.columns]: listOf(thriftType.struct, chunks),
+        [rowGroupField.sortingColumns]: listOf(thriftType.struct, [sortingColumn(sortedByColumn)]),
+        [rowGroupField.fileOffset]: i64Field(group.start + delta),
+        [rowGroupField.ordinal]: { type: thriftType.i16, value: groups.length },
+      }))
+    }
+  })
+  const metadata = patched(first.metadata, {
+    [fileMetaData.rows]: i64Field(rows),
+    [fileMetaData.rowGroups]: listOf(thriftType.struct, groups),
+  })
+  return concatenate([...data, ...indexes, ...footerBytes(metadata)])
+}
+
+function parseRowGroup(group: ThriftStruct, index: number, leaves: readonly string[]): RowGroup {
+  let start = Infinity
+  let end = 0
+  let uncompressedBytes = 0
+  let offsets: RowGroup['offsets'] = null
+  const structs = structList(group, rowGroupField.columns)
+  if (structs.length !== leaves.length) throw new ParquetFormatError('damaged Parquet footer: a row group lacks columns')
+  const chunks = structs.map((struct, i): ColumnChunk => {
+    const meta = structField(struct, columnChunk.metaData)
+    if (meta === undefined || struct.has(columnChunk.crypto)) throw new ParquetFormatError('encrypted Parquet files are not supported')
+    if (struct.has(columnChunk.filePath)) throw new ParquetFormatError('Parquet files with external column chunks are not supported')
+    const dataAt = numberField(meta, columnMeta.dataPageAt) ?? 0
+    const dictionaryAt = numberField(meta, columnMeta.dictionaryPageAt) ?? 0
+    const from = dictionaryAt > 0 && dictionaryAt < dataAt ? dictionaryAt : dataAt
+    const to = from + (numberField(meta, columnMeta.compressedBytes) ?? 0)
+    start = Math.min(start, from)
+    end = Math.max(end, to)
+    uncompressedBytes += numberField(meta, columnMeta.uncompressedBytes) ?? 0
+    const path = listField(meta, columnMeta.path)
+    if (leaves[i] === 'offset' && path.length === 1) offsets = offsetStatistics(meta)
+    return { column: leaves[i]!, start: from, end: to, struct }
+  })
+  return { index, rows: numberField(group, rowGroupField.rows) ?? 0, start, end, uncompressedBytes, offsets, chunks }
+}
+
+/** Statistics of an INT64 (or INT32) column: `min_value`/`max_value`, or the deprecated pair, which is right for signed integers. */
+function offsetStatistics(meta: ThriftStruct): RowGroup['offsets'] {
+  const statistics = structField(meta, columnMeta.statistics)
+  if (statistics === undefined) return null
+  const min = integer(bytesField(statistics, 6) ?? bytesField(statistics, 2))
+  const max = integer(bytesField(statistics, 5) ?? bytesField(statistics, 1))
+  return min === null || max === null ? null : { min, max, nulls: numberField(statistics, 3) ?? null }
+}
+
+function integer(bytes: Uint8Array | undefined): number | null {
+  if (bytes?.length === 8) return Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigInt64(0, true))
+  if (bytes?.length === 4) return new DataView(bytes.buffer, bytes.byteOffset, 4).getInt32(0, true)
+  return null
+}
+
+/** Top-level column of each leaf of the schema tree, which is stored depth first. */
+function leavesOf(metadata: ThriftStruct): string[] {
+  const elements = structList(metadata, fileMetaData.schema)
+  const leaves: string[] = []
+  for (const { name, from, to } of topLevelColumns(elements)) {
+    for (const element of elements.slice(from, to)) if ((numberField(element, schemaElement.children) ?? 0) === 0) leaves.push(name)
+  }
+  return leaves
+}
+
+function topLevelColumns(elements: readonly ThriftStruct[]): { name: string; from: number; to: number }[] {
+  const columns: { name: string; from: number; to: number }[] = []
+  for (let at = 1; at < elements.length; ) {
+    let to = at
+    for (let open = 1; open > 0; to++) {
+      const element = elements[to]
+      if (element === undefined) throw new ParquetFormatError('damaged Parquet footer: the schema tree is cut off')
+      open += (numberField(element, schemaElement.children) ?? 0) - 1
+    }
+    columns.push({ name: text.decode(bytesField(elements[at]!, schemaElement.name) ?? new Uint8Array()), from: at, to })
+    at = to
+  }
+  return columns
+}
+
+function projectSchema(metadata: ThriftStruct, columns: ReadonlySet<string>): ThriftValue[] {
+  const elements = structList(metadata, fileMetaData.schema)
+  const kept = topLevelColumns(elements).filter(({ name }) => columns.has(name))
+  return [
+    patched(elements[0]!, { [schemaElement.children]: i32Field(kept.length) }),
+    ...kept.flatMap(({ from, to }) => elements.slice(from, to)),
+  ]
+}
+
+interface IndexMove {
+  readonly file: Uint8Array
+  /** Takes the bytes of an index and tells the position that they will have. */
+  place(bytes: Uint8Array): number
+}
+
+/** A column chunk whose pages move by `delta` bytes; its page indexes move through `indexes` or are dropped. */
+function moveChunk(chunk: ThriftStruct, delta: number, indexes: IndexMove | null): ThriftStruct {
+  const meta = structField(chunk, columnChunk.metaData)!
+  const moved = (id: number) => {
+    const at = numberField(meta, id)
+    return at === undefined ? null : i64Field(at > 0 ? at + delta : at)
+  }
+  const metaData = patched(meta, {
+    [columnMeta.dataPageAt]: moved(columnMeta.dataPageAt),
+    [columnMeta.indexPageAt]: moved(columnMeta.indexPageAt),
+    [columnMeta.dictionaryPageAt]: moved(columnMeta.dictionaryPageAt),
+    [columnMeta.bloomFilterAt]: null,
+    [columnMeta.bloomFilterBytes]: null,
+  })
+  const slice = (atId: number, bytesId: number): Uint8Array | null => {
+    const at = numberField(chunk, atId)
+    const bytes = numberField(chunk, bytesId)
+    return indexes === null || at === undefined || bytes === undefined ? null : indexes.file.subarray(at, at + bytes)
+  }
+  const offsetIndex = slice(columnChunk.offsetIndexAt, columnChunk.offsetIndexBytes)
+  const movedOffsetIndex = offsetIndex === null ? null : moveOffsetIndex(offsetIndex, delta)
+  const columnIndex = slice(columnChunk.columnIndexAt, columnChunk.columnIndexBytes)
+  const fileOffset = numberField(chunk, columnChunk.fileOffset) ?? 0
+  return patched(chunk, {
+    [columnChunk.fileOffset]: i64Field(fileOffset > 0 ? fileOffset + delta : 0),
+    [columnChunk.metaData]: { type: thriftType.struct, value: metaData },
+    [columnChunk.offsetIndexAt]: movedOffsetIndex === null ? null : i64Field(indexes!.place(movedOffsetIndex)),
+    [columnChunk.offsetIndexBytes]: movedOffsetIndex === null ? null : i32Field(movedOffsetIndex.length),
+    [columnChunk.columnIndexAt]: columnIndex === null ? null : i64Field(indexes!.place(columnIndex)),
+    [columnChunk.columnIndexBytes]: columnIndex === null ? null : i32Field(columnIndex.length),
+  })
+}
+
+/** OffsetIndex: field 1 is a list of PageLocation, whose field 1 is a position in the file. */
+function moveOffsetIndex(bytes: Uint8Array, delta: number): Uint8Array {
+  const index = readThriftStruct(bytes)
+  const pages = structList(index, 1).map((page) => patched(page, { 1: i64Field((numberField(page, 1) ?? 0) + delta) }))
+  return writeThriftStruct(patched(index, { 1: listOf(thriftType.struct, pages) }))
+}
+
+/** SortingColumn: index of the leaf column, ascending, nulls last. */
+function sortingColumn(column: number): ThriftStruct {
+  return new Map([
+    [1, i32Field(column)],
+    [2, { type: thriftType.false, value: false }],
+    [3, { type: thriftType.false, value: false }],
+  ])
+}
+
+function footerBytes(metadata: ThriftStruct): Uint8Array[] {
+  const footer = writeThriftStruct(metadata)
+  const length = new Uint8Array(4)
+  new DataView(length.buffer).setUint32(0, footer.length, true)
+  return [footer, length, magic]
+}
+
+/** The parts one after the other, in a buffer of exactly that size (which can be transferred). */
+export function concatenate(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
+}

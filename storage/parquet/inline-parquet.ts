@@ -1,0 +1,70 @@
+/** All Parquet work in the calling thread, which it blocks. Inside a worker this is the work itself; outside it is for simulations. */
+import { rangeReaderOf } from './byte-source.ts'
+import { decodeFile } from './decode.ts'
+import type { DecodedFile } from './decode.ts'
+import { BatchEncoder } from './encode.ts'
+import type { EncodeOptions, EncodedFile } from './encode.ts'
+import { mergeByKey, mergeByOffset, offsetRange } from './merge.ts'
+import type { OffsetRange } from './merge.ts'
+import type {
+  ArrowTableOptions, DecodeRequest, EncodeRequest, FileRequest, KeyMergeRequest, MergeRequest, ParquetCodec,
+} from './parquet-codec.ts'
+import { readTable, writeTable } from './parquet-library.ts'
+import { RowColumns } from './row-columns.ts'
+import type { WrittenFile } from './topic-file-writer.ts'
+
+export class InlineParquet implements ParquetCodec {
+  /** Working memory that no job uses at the moment. */
+  readonly #columns: RowColumns[] = []
+
+  async encode(request: EncodeRequest): Promise<EncodedFile> {
+    return this.encodeChunks([request.batches], request)
+  }
+
+  /** As `encode`, for batches that arrive in chunks. */
+  async encodeChunks(
+    chunks: Iterable<readonly Uint8Array[]> | AsyncIterable<readonly Uint8Array[]>, options: EncodeOptions,
+  ): Promise<EncodedFile> {
+    return await this.#withColumns(async (columns) => {
+      const encoder = new BatchEncoder(options, columns)
+      for await (const batches of chunks) for (const batch of batches) encoder.append(batch)
+      return encoder.finish()
+    })
+  }
+
+  async decode(request: DecodeRequest): Promise<DecodedFile> {
+    return await decodeFile(rangeReaderOf(request.file), request)
+  }
+
+  async offsetRange(request: FileRequest): Promise<OffsetRange> {
+    return await offsetRange(rangeReaderOf(request.file))
+  }
+
+  async mergeByOffset(request: MergeRequest): Promise<WrittenFile> {
+    return await this.#withColumns((columns) => mergeByOffset(request.files.map(rangeReaderOf), request, columns))
+  }
+
+  async mergeByKey(request: KeyMergeRequest): Promise<WrittenFile> {
+    return await this.#withColumns((columns) => mergeByKey(request.files.map(rangeReaderOf), request, columns))
+  }
+
+  async encodeArrowTable(ipc: Uint8Array, options: ArrowTableOptions = {}): Promise<Uint8Array> {
+    return writeTable(ipc, options.compression ?? 'snappy', options.rowGroupRows ?? 1024 * 1024)
+  }
+
+  async decodeToArrow(parquet: Uint8Array): Promise<Uint8Array> {
+    return readTable(parquet)
+  }
+
+  async close(): Promise<void> {}
+
+  async #withColumns<T>(use: (columns: RowColumns) => Promise<T>): Promise<T> {
+    const columns = this.#columns.pop() ?? new RowColumns()
+    try {
+      return await use(columns)
+    } finally {
+      columns.clear()
+      if (this.#columns.length === 0) this.#columns.push(columns)
+    }
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * What the rest of storage asks of Parquet. `ParquetWorkers` does it in worker threads; `InlineParquet` does the same in the calling thread, for
+ * simulations, which must not depend on threads.
+ *
+ * Every call is a pure function of its request: a failed one can be repeated.
+ */
+import type { ParquetInput } from './byte-source.ts'
+import type { DecodeFileOptions, DecodedFile } from './decode.ts'
+import type { EncodeOptions, EncodedFile } from './encode.ts'
+import type { KeyMergeOptions, OffsetRange } from './merge.ts'
+import type { ParquetCompression } from './parquet-library.ts'
+import type { FileLayout, WrittenFile } from './topic-file-writer.ts'
+
+export interface ParquetCodec {
+  /** Record batches to a file of the table. Damaged batches are reported in the result, not thrown. */
+  encode(request: EncodeRequest): Promise<EncodedFile>
+  /** Rows of a file back to record batches, in the order of their offsets. */
+  decode(request: DecodeRequest): Promise<DecodedFile>
+  /** Least and greatest offset and the number of rows of a file whose Delta statistics are missing. */
+  offsetRange(request: FileRequest): Promise<OffsetRange>
+  /** One file with the rows of all `files` (of one partition), ascending by offset. Throws NotMergeableError where rows would be lost. */
+  mergeByOffset(request: MergeRequest): Promise<WrittenFile>
+  /** As `mergeByOffset`, with the last row of each key only (log compaction). */
+  mergeByKey(request: KeyMergeRequest): Promise<WrittenFile>
+  /** An Arrow IPC stream (any schema) as a Parquet file, e.g. a checkpoint of the Delta log. */
+  encodeArrowTable(ipc: Uint8Array, options?: ArrowTableOptions): Promise<Uint8Array>
+  /** A whole Parquet file (any schema) as an Arrow IPC stream. */
+  decodeToArrow(parquet: Uint8Array): Promise<Uint8Array>
+  close(): Promise<void>
+}
+
+export interface EncodeRequest extends EncodeOptions {
+  /** For errors and metrics; the partition column is not in the file. */
+  readonly partition: number
+  /** Verbatim record batches v2 with final base offsets, ascending. Must not change until the call is done. */
+  readonly batches: readonly Uint8Array[]
+}
+
+export interface FileRequest {
+  readonly file: ParquetInput
+}
+
+export interface DecodeRequest extends DecodeFileOptions, FileRequest {}
+
+export interface MergeRequest extends FileLayout {
+  readonly files: readonly ParquetInput[]
+}
+
+export interface KeyMergeRequest extends MergeRequest, KeyMergeOptions {}
+
+export interface ArrowTableOptions {
+  /** `snappy` without it: what every reader of Delta checkpoints knows. */
+  readonly compression?: ParquetCompression
+  readonly rowGroupRows?: number
+}

@@ -1,0 +1,133 @@
+/**
+ * The thread in which Parquet work is done. Several jobs can be under way at once: while one waits for a range of its file, another one computes.
+ * Started by `ParquetWorkers`; everything arrives by message.
+ */
+import { parentPort } from 'node:worker_threads'
+import type { ArrowTableOptions, KeyMergeRequest, MergeRequest } from './parquet-codec.ts'
+import type { DecodeFileOptions } from './decode.ts'
+import type { EncodeOptions } from './encode.ts'
+import { InlineParquet } from './inline-parquet.ts'
+import { isLibraryTrap, libraryMemoryBytes } from './parquet-library.ts'
+import { fromWire } from './worker-messages.ts'
+import type { Ask, BatchChunk, FromWorker, ToWorker } from './worker-messages.ts'
+
+if (parentPort === null) throw new Error('parquet-worker runs in a worker thread')
+const port = parentPort
+const parquet = new InlineParquet()
+const asks = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>()
+let lastAsk = 0
+
+/** The caller's own error, which stays on its side; only the number of the question travels. */
+class RefusedAsk extends Error {
+  readonly ask: number
+  constructor(ask: number) {
+    super('a range could not be read')
+    this.ask = ask
+  }
+}
+
+port.on('message', (message: ToWorker) => {
+  switch (message.kind) {
+    case 'job':
+      void run(message)
+      return
+    case 'answer':
+      settle(message.ask)?.resolve(message.value)
+      return
+    case 'refusal':
+      settle(message.ask)?.reject(new RefusedAsk(message.ask))
+      return
+    default:
+      message satisfies never
+  }
+})
+
+function settle(ask: number) {
+  const waiting = asks.get(ask)
+  asks.delete(ask)
+  return waiting
+}
+
+function question(job: number, what: Ask): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const ask = ++lastAsk
+    asks.set(ask, { resolve, reject })
+    send({ kind: 'ask', job, ask, what }, [])
+  })
+}
+
+type Job = Extract<ToWorker, { kind: 'job' }>
+
+async function run(message: Job): Promise<void> {
+  const { job } = message
+  try {
+    const transfer: ArrayBuffer[] = []
+    const value = await work(message, transfer)
+    send({ kind: 'result', job, value, memoryBytes: libraryMemoryBytes() }, transfer)
+  } catch (error) {
+    const { name, message: text, stack } = error instanceof Error ? error : new Error(String(error))
+    const fatal = isLibraryTrap(error)
+    const ask = error instanceof RefusedAsk ? error.ask : null
+    send({ kind: 'failed', job, error: { name, message: text, stack, fatal, ask }, memoryBytes: libraryMemoryBytes() }, [])
+  }
+}
+
+/** The result; buffers that go with it are added to `transfer`. */
+async function work({ job, name, request, files: wireFiles }: Job, transfer: ArrayBuffer[]): Promise<unknown> {
+  const files = wireFiles.map((file) => fromWire(file, async (index, start, end) =>
+    (await question(job, { kind: 'range', file: index, start, end })) as Uint8Array))
+  const file = files[0] ?? new Uint8Array()
+  const give = <T extends Uint8Array>(bytes: T): T => {
+    // What is a view on a larger buffer, or on the library's memory, is copied by posting it.
+    if (bytes.buffer instanceof ArrayBuffer && bytes.byteLength === bytes.buffer.byteLength) transfer.push(bytes.buffer)
+    return bytes
+  }
+  switch (name) {
+    case 'encode': {
+      const encoded = await parquet.encodeChunks(batchChunks(job), request as EncodeOptions)
+      if (encoded.parquet !== null) give(encoded.parquet)
+      return encoded
+    }
+    case 'decode': {
+      const decoded = await parquet.decode({ ...(request as DecodeFileOptions), file })
+      for (const batch of decoded.batches) give(batch.bytes)
+      return decoded
+    }
+    case 'offsetRange':
+      return await parquet.offsetRange({ file })
+    case 'mergeByOffset': {
+      const merged = await parquet.mergeByOffset({ ...(request as MergeRequest), files })
+      if (merged.parquet !== null) give(merged.parquet)
+      return merged
+    }
+    case 'mergeByKey': {
+      const merged = await parquet.mergeByKey({ ...(request as KeyMergeRequest), files })
+      if (merged.parquet !== null) give(merged.parquet)
+      return merged
+    }
+    case 'encodeArrowTable':
+      return give(await parquet.encodeArrowTable(file as Uint8Array, request as ArrowTableOptions))
+    case 'decodeToArrow':
+      return give(await parquet.decodeToArrow(file as Uint8Array))
+    default:
+      return name satisfies never
+  }
+}
+
+async function* batchChunks(job: number): AsyncGenerator<Uint8Array[]> {
+  for (;;) {
+    const chunk = (await question(job, { kind: 'batches' })) as BatchChunk | null
+    if (chunk === null) return
+    const batches: Uint8Array[] = []
+    let at = 0
+    for (const length of chunk.lengths) {
+      batches.push(chunk.bytes.subarray(at, at + length))
+      at += length
+    }
+    yield batches
+  }
+}
+
+function send(message: FromWorker, transfer: ArrayBuffer[]): void {
+  port.postMessage(message, transfer)
+}

@@ -1,0 +1,98 @@
+/**
+ * Writes the Parquet file of a table row group by row group, so that neither the columns under construction nor the memory of the
+ * Parquet library outgrow one row group, and keeps the statistics that go into the Delta log.
+ */
+import { join } from './footer.ts'
+import { writeTopicRows } from './parquet-library.ts'
+import type { ParquetCompression } from './parquet-library.ts'
+import type { NullCounts, Range, RowColumns } from './row-columns.ts'
+import { offsetLeaf, topicColumns } from './topic-schema.ts'
+import type { TopicColumn } from './topic-schema.ts'
+
+/** Bounds of a row group; whichever is reached first ends it. */
+export interface FileLayout {
+  readonly compression: ParquetCompression
+  readonly rowGroupRows?: number
+  /** Of keys, values and headers, uncompressed. */
+  readonly rowGroupBytes?: number
+}
+
+export const rowGroupRowsDefault = 128 * 1024
+export const rowGroupBytesDefault = 16 * 1024 * 1024
+
+/** A Parquet file and what the Delta log wants to know about it. */
+export interface WrittenFile {
+  /** Null when there are no rows: then there is no file. The buffer is the file alone, so that it can be transferred. */
+  readonly parquet: Uint8Array<ArrayBuffer> | null
+  readonly rows: number
+  /** -1 without rows. */
+  readonly minOffset: number
+  readonly maxOffset: number
+  /** Microseconds since the epoch, null when no row has a timestamp; beyond 2^53 rounded outwards, so that they stay bounds. */
+  readonly minTimestampMicros: number | null
+  readonly maxTimestampMicros: number | null
+  readonly nullCounts: NullCounts
+}
+
+export class TopicFileWriter {
+  /** Where rows are added. Empty at the start; what was in it is lost. */
+  readonly columns: RowColumns
+  readonly #layout: Required<FileLayout>
+  readonly #rowGroups: Uint8Array[] = []
+  #rows = 0
+  #offsets: Range | null = null
+  #micros: Range | null = null
+  readonly #nulls: Record<TopicColumn, number> = { offset: 0, timestamp: 0, timestampType: 0, key: 0, value: 0, headers: 0 }
+
+  constructor(columns: RowColumns, layout: FileLayout) {
+    columns.clear()
+    this.columns = columns
+    this.#layout = {
+      compression: layout.compression,
+      rowGroupRows: layout.rowGroupRows ?? rowGroupRowsDefault,
+      rowGroupBytes: layout.rowGroupBytes ?? rowGroupBytesDefault,
+    }
+  }
+
+  /** Ends the row group if it is full. To be called between rows; marks that were taken before are void then. */
+  cutIfFull(): void {
+    const { rowGroupRows, rowGroupBytes } = this.#layout
+    if (this.columns.rows >= rowGroupRows || this.columns.payloadBytes >= rowGroupBytes) this.#cut()
+  }
+
+  finish(): WrittenFile {
+    this.#cut()
+    return {
+      parquet: this.#rowGroups.length === 0 ? null : join(this.#rowGroups, offsetLeaf),
+      rows: this.#rows,
+      minOffset: this.#offsets?.min ?? -1,
+      maxOffset: this.#offsets?.max ?? -1,
+      minTimestampMicros: this.#micros === null ? null : outwards(this.#micros.min, -1),
+      maxTimestampMicros: this.#micros === null ? null : outwards(this.#micros.max, 1),
+      nullCounts: this.#nulls,
+    }
+  }
+
+  #cut(): void {
+    const { columns } = this
+    if (columns.rows === 0) return
+    const { offsets, micros } = columns.ranges()
+    this.#offsets = union(this.#offsets, offsets)
+    this.#micros = union(this.#micros, micros)
+    this.#rows += columns.rows
+    const nulls = columns.nullCounts()
+    for (const column of topicColumns) this.#nulls[column] += nulls[column]
+    this.#rowGroups.push(writeTopicRows(columns.toIpc(), this.#layout.compression))
+    columns.clear()
+  }
+}
+
+function union(a: Range | null, b: Range | null): Range | null {
+  if (a === null || b === null) return a ?? b
+  return { min: Math.min(a.min, b.min), max: Math.max(a.max, b.max) }
+}
+
+/** Doubles of the size of an int64 are 1024 apart at most. */
+function outwards(value: number, direction: 1 | -1): number {
+  return Number.isSafeInteger(value) ? value : value + direction * 1024
+}
