@@ -31,6 +31,7 @@ export const DECOMPRESSED_BYTES_MAX_DEFAULT = 64 * 1024 * 1024
 
 const CHUNK_BYTES_MIN = 4096
 const CHUNK_BYTES_MAX = 256 * 1024
+// Node's zlib refuses an output limit of 0, which is what is left at the very end of a budget; hence the second check behind each call.
 
 /**
  * The records behind a batch header, decompressed. Codec 0 gives back the input.
@@ -114,7 +115,9 @@ function gunzip(bytes: Uint8Array, maxBytes: number): Uint8Array {
   const end = bytes.length
   const hint = end < 18 ? 0 : bytes[end - 4]! | (bytes[end - 3]! << 8) | (bytes[end - 2]! << 16) | (bytes[end - 1]! << 24)
   try {
-    return gunzipSync(bytes, { maxOutputLength: maxBytes, chunkSize: chunkSize(hint >>> 0) })
+    const content = gunzipSync(bytes, { maxOutputLength: Math.max(1, maxBytes), chunkSize: chunkSize(hint >>> 0) })
+    if (content.length > maxBytes) throw tooLarge('gzip', maxBytes)
+    return content
   } catch (error) {
     throw zlibFailure('gzip', maxBytes, error)
   }
@@ -176,6 +179,7 @@ function decompressSnappyJava(bytes: Uint8Array, maxBytes: number): Uint8Array {
     blocks.push(block)
     at += length
   }
+  if (blocks.length === 0) throw corrupt('snappy', 'there is no block')
   return blocks.length === 1 ? blocks[0]! : Buffer.concat(blocks, total)
 }
 
@@ -210,7 +214,6 @@ function decompressZstd(bytes: Uint8Array, maxBytes: number): Uint8Array {
 
 function decompressZstdFrame(frame: Uint8Array, maxBytes: number): Uint8Array {
   try {
-    // Node refuses a bound of 0; the check behind it covers an empty frame at the very end of the budget.
     const content = zstdDecompressSync(frame, { maxOutputLength: Math.max(1, maxBytes), chunkSize: chunkSize(frame.length * 6) })
     if (content.length > maxBytes) throw tooLarge('zstd', maxBytes)
     return content

@@ -46,7 +46,7 @@ const frames = JSON.parse(readFileSync(join(golden, 'frames.json'), 'utf8')) as 
 const plainText = Buffer.from(Array.from({ length: 5000 }, (_, index) => `line ${index % 89} of the golden text\n`).join(''))
 
 describe('batches of the Java client', () => {
-  it('covers every codec', () => assert.deepEqual([...new Set(batches.map((batch) => batch.codec))].sort(), [0, 1, 2, 3, 4]))
+  it('covers every codec', () => assert.deepEqual(new Set(batches.map((batch) => batch.codec)), new Set([0, 1, 2, 3, 4])))
 
   for (const expected of batches) {
     it(expected.name, () => {
