@@ -8,23 +8,21 @@ import type { Clock } from '../env.ts'
 import type { ObjectStore } from '../objects/object-store.ts'
 import { deltaCommitKey, deltaLogPrefix } from '../paths.ts'
 import type { Commit } from './actions.ts'
-import { parseCommit } from './actions.ts'
+import { decodePath, parseCommit } from './actions.ts'
+import { readCheckpointPart } from './checkpoint-engine.ts'
+import type { CheckpointEngine } from './checkpoint-engine.ts'
+import type { LogBytes } from './checkpoint-jobs.ts'
 import { DeltaError } from './errors.ts'
 import { findTail, lastCheckpointKey, listLog } from './log-files.ts'
 import type { CheckpointFiles, LogListing } from './log-files.ts'
 import { Snapshot } from './snapshot.ts'
 
-/** Turns the Parquet bytes of a checkpoint part into actions, in pieces that do not hold up the event loop. */
-export interface CheckpointReader {
-  read(parquet: Uint8Array, where: string): AsyncIterable<Partial<Commit>>
-}
-
 export interface LoadedTable {
   readonly snapshot: Snapshot
   /** Version of the checkpoint that the snapshot was built on, -1 for none. */
   readonly checkpointVersion: number
-  /** Live files and tombstones of that checkpoint. */
-  readonly checkpointRows: number
+  /** Of that checkpoint. */
+  readonly tombstones: number
   /** Commits after the checkpoint, oldest first, as far as they were written by Bayou: version by commit id. */
   readonly commitIds: ReadonlyMap<string, number>
 }
@@ -39,7 +37,7 @@ export async function loadTable(
   store: ObjectStore,
   clock: Pick<Clock, 'sleep'>,
   location: string,
-  checkpoints: CheckpointReader,
+  engine: CheckpointEngine,
 ): Promise<LoadedTable> {
   let failure: unknown
   const tried = new Set<string>()
@@ -83,12 +81,17 @@ export async function loadTable(
 
   async function loadFrom(checkpoint: CheckpointFiles | null, listing: LogListing): Promise<LoadedTable> {
     const snapshot = new Snapshot()
-    let rows = 0
+    let tombstones = 0
     if (checkpoint !== null) {
-      for await (const piece of readCheckpoint(store, location, checkpoint, checkpoints)) {
-        rows += (piece.adds?.length ?? 0) + (piece.removes?.length ?? 0)
-        snapshot.absorb({ ...piece, removes: [] }, 0)
-        await clock.sleep(0)
+      for (const part of await checkpointParts(store, location, checkpoint, engine)) {
+        const { pieces, removes } =
+          part.format === 'json' ? { pieces: [parseCommit(part.bytes, part.key)], removes: 0 } : await readCheckpointPart(engine, part.bytes, part.key)
+        tombstones += removes
+        for (const piece of pieces) {
+          snapshot.absorb({ ...piece, removes: [] }, 0)
+          // A checkpoint of a hundred thousand files must not hold up the event loop.
+          await clock.sleep(0)
+        }
       }
       if (!snapshot.isComplete) throw new DeltaError('corrupt', `${checkpoint.keys[0]}: no protocol or no metadata`)
       snapshot.startAt(checkpoint.version)
@@ -109,7 +112,7 @@ export async function loadTable(
       }
     }
     if (!snapshot.isComplete) throw new DeltaError('corrupt', `${location}: the log has no protocol or no metadata`)
-    return { snapshot, checkpointVersion: checkpoint?.version ?? -1, checkpointRows: rows, commitIds }
+    return { snapshot, checkpointVersion: checkpoint?.version ?? -1, tombstones, commitIds }
   }
 }
 
@@ -121,39 +124,67 @@ export async function readCommit(store: ObjectStore, location: string, version: 
 }
 
 /**
- * The actions of a checkpoint in pieces: classic in one or many parts, or v2 (JSON or Parquet with sidecars).
- * @throws DeltaError `corrupt` when a part is gone or torn.
+ * The bytes of a checkpoint's parts: classic in one or many, or v2 (JSON or Parquet, with the sidecars that it names).
+ * @throws DeltaError `corrupt` when a part is gone.
  */
-export async function* readCheckpoint(
+async function checkpointParts(
   store: ObjectStore,
   location: string,
   checkpoint: CheckpointFiles,
-  reader: CheckpointReader,
-): AsyncGenerator<Partial<Commit>> {
-  const sidecars: string[] = []
-  for (const key of checkpoint.keys) {
-    for await (const piece of readPart(store, key, checkpoint.format, reader)) {
-      sidecars.push(...(piece.sidecars ?? []))
-      yield piece
+  engine: CheckpointEngine,
+): Promise<CheckpointPart[]> {
+  const read = async (key: string, format: 'parquet' | 'json'): Promise<CheckpointPart> => {
+    const bytes = await store.get(key)
+    if (bytes === null) throw new DeltaError('corrupt', `${key} is gone`)
+    return { key, format, bytes }
+  }
+  const parts = await Promise.all(checkpoint.keys.map((key) => read(key, checkpoint.format)))
+  const [top] = parts
+  if (!checkpoint.isV2 || top === undefined) return parts
+  const commits =
+    top.format === 'json' ? [parseCommit(top.bytes, top.key)] : (await readCheckpointPart(engine, top.bytes, top.key)).pieces
+  for (const { sidecars } of commits) {
+    for (const path of sidecars) {
+      // A sidecar is named relative to `_sidecars/`, or by a path of its own that ends in it.
+      const name = decodePath(path.slice(path.lastIndexOf('/') + 1))
+      parts.push(await read(`${deltaLogPrefix(location)}_sidecars/${name}`, 'parquet'))
     }
   }
-  for (const path of sidecars) {
-    // A sidecar is named relative to `_sidecars/`, or by a path of its own.
-    const name = decodeURIComponent(path.slice(path.lastIndexOf('/') + 1))
-    yield* readPart(store, `${deltaLogPrefix(location)}_sidecars/${name}`, 'parquet', reader)
-  }
+  return parts
 }
 
-async function* readPart(
+interface CheckpointPart {
+  readonly key: string
+  readonly format: 'parquet' | 'json'
+  readonly bytes: Uint8Array
+}
+
+/**
+ * Everything that the log says up to `version`, as bytes: the newest complete checkpoint at or above `base` and the commits after it.
+ * `base` is the version of a checkpoint that is known to be good, or -1 for a log that still has its first commit.
+ * @throws DeltaError `corrupt` when a commit is missing.
+ */
+export async function readLogBytes(
   store: ObjectStore,
-  key: string,
-  format: 'parquet' | 'json',
-  reader: CheckpointReader,
-): AsyncGenerator<Partial<Commit>> {
-  const bytes = await store.get(key)
-  if (bytes === null) throw new DeltaError('corrupt', `${key} is gone`)
-  if (format === 'json') yield parseCommit(bytes, key)
-  else yield* reader.read(bytes, key)
+  location: string,
+  base: number,
+  version: number,
+  engine: CheckpointEngine,
+): Promise<LogBytes & { readonly base: number }> {
+  const listing = await listLog(store, location, Math.max(0, base), version)
+  const checkpoint = base === -1 ? undefined : listing.checkpoints.find((candidate) => candidate.version === base)
+  if (base !== -1 && checkpoint === undefined) throw new DeltaError('corrupt', `${location}: the checkpoint of version ${base} is gone`)
+  const parts = checkpoint === undefined ? [] : await checkpointParts(store, location, checkpoint, engine)
+  const commits: Uint8Array[] = []
+  for (let at = base + 1; at <= version; at += parallelGets) {
+    const count = Math.min(parallelGets, version - at + 1)
+    const keys = Array.from({ length: count }, (_, index) => deltaCommitKey(location, at + index))
+    for (const [index, bytes] of (await Promise.all(keys.map((key) => store.get(key)))).entries()) {
+      if (bytes === null) throw new DeltaError('corrupt', `${keys[index]} is missing from the log`)
+      commits.push(bytes)
+    }
+  }
+  return { base, parts, commits }
 }
 
 /** The version that `_last_checkpoint` names, or null when it is absent or no use. */

@@ -29,6 +29,8 @@ export type LogFile =
 export interface CheckpointFiles {
   readonly version: number
   readonly format: 'parquet' | 'json'
+  /** Names sidecars, where the actions are. */
+  readonly isV2: boolean
   readonly keys: readonly string[]
   readonly modifiedMs: number
 }
@@ -121,6 +123,7 @@ export function completeCheckpoints(files: readonly LogFile[]): CheckpointFiles[
     complete.push({
       version: first.version,
       format: first.format,
+      isV2: first.unique !== undefined,
       keys: members.toSorted((a, b) => a.part - b.part).map((member) => member.key),
       modifiedMs: Math.max(...members.map((member) => member.modifiedMs)),
     })

@@ -90,7 +90,6 @@ const harmlessWriterFeatures = new Set([
   'columnMapping',
   'identityColumns',
   'timestampNtz',
-  'domainMetadata',
   'v2Checkpoint',
   'vacuumProtocolCheck',
 ])

@@ -15,9 +15,9 @@ import type { Commit } from './actions.ts'
 import { encodeCommit, parseCommit } from './actions.ts'
 import { assertChange, commitOf, judge, suspensionOf } from './change.ts'
 import type { CommitOutcome, TableChange } from './change.ts'
+import type { CheckpointEngine } from './checkpoint-engine.ts'
 import { DeltaError } from './errors.ts'
 import { loadTable, readCommit } from './load.ts'
-import type { CheckpointReader } from './load.ts'
 import { listLog } from './log-files.ts'
 import { engineInfo, guidOf, tableProtocol, topicIdProperty, topicMetadata } from './schema.ts'
 import type { TableConfig } from './schema.ts'
@@ -25,7 +25,7 @@ import { dataFileKey } from './snapshot.ts'
 import type { Snapshot, SnapshotView } from './snapshot.ts'
 
 export interface TableOptions {
-  readonly checkpoints: CheckpointReader
+  readonly checkpoints: CheckpointEngine
   /** Told about what an operator should know; never about the ordinary. */
   readonly warn?: (message: string, fields: Readonly<Record<string, unknown>>) => void
   /** How often a change is rebased over other writers' commits before it is given up. Default 64. */
@@ -34,6 +34,12 @@ export interface TableOptions {
   readonly commitTimeoutMs?: number
   /** A commit that took longer is settled by reading the tail of the log. Milliseconds, default 60,000. */
   readonly validityMs?: number
+}
+
+export interface KnownCheckpoint {
+  readonly version: number
+  /** Removed files that it still names. */
+  readonly tombstones: number
 }
 
 export type CreateTableOutcome =
@@ -92,7 +98,7 @@ export class DeltaTable {
   #stale = false
   /** Monotonic time at which the snapshot was known to be joined to the log. */
   #confirmedAt = 0
-  #checkpointVersion = -1
+  #checkpoint: KnownCheckpoint = { version: -1, tombstones: 0 }
   #tail: Promise<unknown> = Promise.resolve()
   #foreign: ForeignCommit[] = []
   #overlooked = false
@@ -121,9 +127,19 @@ export class DeltaTable {
     return suspensionOf(this.#loaded())
   }
 
-  /** Version of the newest checkpoint that is known, -1 for none. */
-  get checkpointVersion(): number {
-    return this.#checkpointVersion
+  /** The newest checkpoint that is known; version -1 for none. */
+  get checkpoint(): KnownCheckpoint {
+    return this.#checkpoint
+  }
+
+  /** A checkpoint was written (by `TableUpkeep`). */
+  noteCheckpoint(checkpoint: KnownCheckpoint): void {
+    if (checkpoint.version > this.#checkpoint.version) this.#checkpoint = checkpoint
+  }
+
+  /** Whatever is in memory is no longer trusted: the next operation loads the table anew. */
+  invalidate(): void {
+    this.#stale = true
   }
 
   /**
@@ -355,7 +371,7 @@ export class DeltaTable {
     this.#snapshot = loaded.snapshot
     this.#stale = false
     this.#confirmedAt = this.#env.clock.monotonic()
-    this.#checkpointVersion = loaded.checkpointVersion
+    this.#checkpoint = { version: loaded.checkpointVersion, tombstones: loaded.tombstones }
     this.#ownIds.clear()
     for (const [id, version] of loaded.commitIds) this.#ownIds.set(id, version)
     return loaded.snapshot

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { CheckpointReader } from '../../../storage/delta/load.ts'
+import { InlineCheckpointEngine } from '../../../storage/delta/inline-checkpoint-engine.ts'
 import { DeltaTable, flushAppId } from '../../../storage/delta/table.ts'
 import { MemoryStore } from '../../../storage/objects/memory-store.ts'
 import { StoreError } from '../../../storage/objects/object-store.ts'
@@ -9,15 +9,10 @@ import { deltaCommitKey } from '../../../storage/paths.ts'
 import { testEnv } from '../../support/env.ts'
 import { addOf, flush, foreign, location, removeOf, topicId } from './support.ts'
 
-const noCheckpoints: CheckpointReader = {
-  // oxlint-disable-next-line require-yield
-  async *read() {
-    throw new Error('no checkpoint expected')
-  },
-}
+const checkpoints = new InlineCheckpointEngine()
 
 function open(store: ObjectStore): DeltaTable {
-  return new DeltaTable(store, testEnv(), location, { checkpoints: noCheckpoints })
+  return new DeltaTable(store, testEnv(), location, { checkpoints })
 }
 
 async function created(store: ObjectStore): Promise<DeltaTable> {

@@ -1,0 +1,130 @@
+/**
+ * Which small files of a partition to merge into one. Pure policy; storage/maintenance does the work.
+ *
+ * A run is merged only when the result is at least `growth` times as large as its largest member. So every time a byte is
+ * rewritten the file that it lives in has grown by that factor, and no byte is rewritten more often than the logarithm
+ * of the target size: a table with ten commits a second stays healthy at a bounded cost. Runs are made of our own files alone,
+ * neighbours in offset order without overlap: what others rewrote is theirs to arrange.
+ */
+import type { AddFile } from './actions.ts'
+import type { TableChange } from './change.ts'
+import { DeltaError } from './errors.ts'
+import type { SnapshotView, TableFile } from './snapshot.ts'
+
+export interface CompactionOptions {
+  /** Least number of files in a run. Default 32. */
+  readonly filesMin?: number
+  /** Default 1,024. */
+  readonly filesMax?: number
+  /** No result becomes larger, and files of half of it are left alone. Default 128 MiB. */
+  readonly targetBytes?: number
+  /** See above. Default 4. */
+  readonly growth?: number
+}
+
+export interface CompactionPlan {
+  readonly partition: number
+  /** In offset order, without overlap. */
+  readonly files: readonly TableFile[]
+  readonly bytes: number
+  /** Undefined when a file lacks the statistic. */
+  readonly records: number | undefined
+  readonly first: number
+  readonly last: number
+}
+
+/** The cheapest run that is worth merging, or null. Among equals the oldest. */
+export function planCompaction(snapshot: SnapshotView, partition: number, options: CompactionOptions = {}): CompactionPlan | null {
+  const filesMin = options.filesMin ?? 32
+  const filesMax = options.filesMax ?? 1024
+  const targetBytes = options.targetBytes ?? 128 * 1024 * 1024
+  const growth = options.growth ?? 4
+  const files = snapshot.files(partition)
+  if (files.length < filesMin) return null
+  // Small sizes first: they cost least and are what readers suffer from.
+  for (let bytesMax = 4096; ; bytesMax *= growth) {
+    const limit = Math.min(bytesMax, targetBytes / 2)
+    for (const run of runs(files, limit, targetBytes, filesMax)) {
+      if (run.length < filesMin) continue
+      const plan = planOf(partition, run)
+      const largest = Math.max(...run.map((file) => file.bytes))
+      if (plan.bytes >= growth * largest) return plan
+    }
+    if (limit >= targetBytes / 2) return null
+  }
+}
+
+/**
+ * The commit of a merge: the inputs out, the outputs in, no data changed. `outputs` must hold exactly the rows of the inputs.
+ * @throws DeltaError `invalid` when the counts say otherwise.
+ */
+export function compactionChange(plan: CompactionPlan, outputs: readonly AddFile[], commitId: string, nowMs: number): TableChange {
+  if (plan.records !== undefined) {
+    const records = outputs.reduce((sum, add) => sum + (recordsOf(add) ?? Number.NaN), 0)
+    if (records !== plan.records) throw new DeltaError('invalid', `merged ${plan.records} rows into ${records}`)
+  }
+  return {
+    commitId,
+    operation: 'OPTIMIZE',
+    operationParameters: { predicate: '[]', targetSize: String(plan.bytes) },
+    adds: outputs.map((add) => ({ ...add, dataChange: false })),
+    removes: plan.files.map((file) => ({
+      path: file.path,
+      dataChange: false,
+      deletionTimestamp: nowMs,
+      extendedFileMetadata: true,
+      partitionValues: { partition: file.partitionValue },
+      size: file.bytes,
+    })),
+    txns: [],
+  }
+}
+
+/** Maximal runs of mergeable neighbours of at most `bytesMax` each, cut at the target size and the greatest number of files. */
+function* runs(files: readonly TableFile[], bytesMax: number, targetBytes: number, filesMax: number): Generator<TableFile[]> {
+  let run: TableFile[] = []
+  let bytes = 0
+  let previousLast = -1
+  for (const file of files) {
+    const overlaps = file.first <= previousLast
+    if (overlaps) run.pop()
+    const fits = isMergeable(file) && !overlaps && file.bytes <= bytesMax
+    if (!fits || bytes + file.bytes > targetBytes || run.length === filesMax) {
+      if (run.length > 0) yield run
+      run = []
+      bytes = 0
+    }
+    if (fits) {
+      run.push(file)
+      bytes += file.bytes
+    }
+    previousLast = Math.max(previousLast, file.last)
+  }
+  if (run.length > 0) yield run
+}
+
+function isMergeable(file: TableFile): boolean {
+  return file.range.kind === 'known' && (file.nullOffsets ?? 0) === 0 && !file.hasDeletionVector && ourName.test(file.path)
+}
+
+/** As `dataFilePath` makes them. */
+const ourName = /^partition=\d+\/\d{20}-[\w-]{1,36}\.parquet$/
+
+function planOf(partition: number, run: readonly TableFile[]): CompactionPlan {
+  let bytes = 0
+  let records: number | undefined = 0
+  for (const file of run) {
+    bytes += file.bytes
+    records = records === undefined || file.records === undefined ? undefined : records + file.records
+  }
+  return { partition, files: run, bytes, records, first: run[0]?.first ?? 0, last: run.at(-1)?.last ?? -1 }
+}
+
+function recordsOf(add: AddFile): number | undefined {
+  try {
+    const stats = JSON.parse(add.stats ?? '{}') as { numRecords?: unknown }
+    return typeof stats.numRecords === 'number' ? stats.numRecords : undefined
+  } catch {
+    return undefined
+  }
+}
