@@ -3,7 +3,7 @@
  * - a segment goes when no recovery can need it (it is below a durable checkpoint that recovery will not fall behind) and no batch in it
  *   waits for its table;
  * - what lies beyond a fence does not exist for anybody and goes;
- * - a fence never goes, so that a writer which slept through all of this still runs into it.
+ * - a fence never goes, and neither does a wall, so that a writer which slept through all of this still runs into it.
  *
  * What was deleted is remembered, so a run costs what is new and what is still held back, never a listing of the lane.
  */
@@ -31,7 +31,7 @@ export interface Collection {
   readonly held: readonly LogVersion[]
 }
 
-/** Which of the segments `candidates` may go. Pure. A fence must not be among the candidates, and the one at `fenceSeq` is left out. */
+/** Which of the segments `candidates` may go. Pure. Fences and walls must not be among the candidates; `fenceSeq` itself is left out. */
 export function planCollection(
   candidates: readonly LogVersion[], request: CollectionRequest, fenceSeq: LogVersion = Infinity,
 ): Collection {
@@ -48,7 +48,7 @@ export function planCollection(
 export interface LaneCollectorConfig {
   readonly store: ObjectStore
   readonly lane: LaneId
-  /** A live lane (its writer is in this process): `firstSeq` of the writer. A dead one: where its fence is. */
+  /** A live lane (its writer is in this process): `firstSeq` of the writer. A dead one: what `fenceLane` gave. */
   readonly of: { readonly kind: 'live'; readonly firstSeq: LogVersion } | { readonly kind: 'dead'; readonly fenceSeq: LogVersion }
 }
 
@@ -75,7 +75,7 @@ export class LaneCollector {
     return this.#held.length
   }
 
-  /** Of a dead lane: nothing but fences is left, there will never be anything to do. */
+  /** Of a dead lane: nothing but fences and walls is left, there will never be anything to do. */
   get isFinished(): boolean {
     return this.#fenceSeq !== Infinity && this.#seenTo !== null && this.#held.length === 0
   }
@@ -104,7 +104,7 @@ export class LaneCollector {
   async #candidates(request: CollectionRequest): Promise<readonly LogVersion[]> {
     if (this.#seenTo === null) {
       const found: LogVersion[] = []
-      for await (const { seq, isFence } of listSegments(this.#store, this.#lane, 0)) if (!isFence) found.push(seq)
+      for await (const { seq, kind } of listSegments(this.#store, this.#lane, 0)) if (kind === 'segment') found.push(seq)
       this.#held = found
       this.#seenTo = Infinity
     }

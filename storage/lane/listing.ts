@@ -1,15 +1,15 @@
-/** Which segment objects a lane has. Needs no reading: seq is in the key, and only a fence has a fence's size. */
+/** Which objects a lane has. Needs no reading: seq is in the key, and size tells segments, fences and walls apart. */
 import type { ObjectStore } from '../objects/object-store.ts'
 import { digits20, lanePrefix } from '../paths.ts'
 import type { LogVersion } from '../types.ts'
-import { fenceBytes } from './segment.ts'
+import { fenceBytes, wallBytes } from './segment.ts'
 import type { LaneId } from './types.ts'
 
 export interface ListedSegment {
   readonly seq: LogVersion
   readonly bytes: number
-  /** By its size, which no segment has; an object that was cut short to it counts as well, so that it is never deleted. */
-  readonly isFence: boolean
+  /** By size. A segment that was damaged down to the size of a guard counts as one, so that it is never deleted. */
+  readonly kind: 'segment' | 'fence' | 'wall'
 }
 
 const page = 1000
@@ -24,7 +24,7 @@ export async function* listSegments(store: ObjectStore, lane: LaneId, fromSeq: L
     const objects = await store.list(prefix, { limit: page, ...(after !== null && { after }) })
     for (const { key, bytes } of objects) {
       const seq = seqOf(key.slice(folder.length))
-      if (seq !== null) yield { seq, bytes, isFence: bytes === fenceBytes }
+      if (seq !== null) yield { seq, bytes, kind: bytes === fenceBytes ? 'fence' : bytes === wallBytes ? 'wall' : 'segment' }
       after = key
     }
     if (objects.length < page) return

@@ -14,22 +14,22 @@ import type { LaneId } from './types.ts'
 export class LaneGapError extends Error {
   readonly seq: LogVersion
   constructor(lane: LaneId, seq: LogVersion, toSeq: LogVersion) {
-    super(`segment ${seq} of lane ${lane.brokerId}/${lane.incarnation} is missing; its fence is at ${toSeq}`)
+    super(`segment ${seq} of lane ${lane.brokerId}/${lane.incarnation} is missing; the lane ends at ${toSeq}`)
     this.name = 'LaneGapError'
     this.seq = seq
   }
 }
 
 export interface ScanOptions {
-  /** Number of the fence. The scan ends before it, and a missing segment below it is a LaneGapError. */
+  /** Where `fenceLane` says that the lane ends: a missing segment below it is a LaneGapError. */
   readonly toSeq?: LogVersion
   /** GETs at once; default 16. */
   readonly concurrency?: number
 }
 
 /**
- * Segments from `fromSeq` on, in order. A fence ends the scan and is its last value (unless `toSeq` ended it before); without `toSeq`
- * the first missing number ends it too, which says nothing final: the lane was not fenced then.
+ * Segments from `fromSeq` on, in order. With `toSeq`, exactly those below it. Without it, the scan ends at the first number that is
+ * missing or holds a fence or wall (its last value); neither is final then (fence.ts), so recovery always gives `toSeq`.
  *
  * Throws SegmentCorruptError, LaneGapError and StoreErrors.
  */
@@ -48,17 +48,16 @@ export async function* scanSegments(
       ahead.push(read)
     }
     const index = await ahead.shift()!
-    if (index === null) {
-      if (toSeq === Infinity) return
-      throw new LaneGapError(lane, seq, toSeq)
-    }
+    // A guard below the end was put where a collected segment had been.
+    if (toSeq !== Infinity && index?.kind !== 'segment') throw new LaneGapError(lane, seq, toSeq)
+    if (index === null) return
     yield index
-    if (index.kind === 'fence') return
+    if (index.kind !== 'segment') return
     width = Math.min(concurrency, width * 2)
   }
 }
 
-/** Header and index of one segment or fence; null when it is not there. Throws SegmentCorruptError. */
+/** Header and index of one segment, fence or wall; null when it is not there. Throws SegmentCorruptError. */
 export async function readSegmentHead(store: ObjectStore, lane: LaneId, seq: LogVersion): Promise<SegmentIndex | null> {
   const key = laneSegmentKey(lane.brokerId, lane.incarnation, seq)
   try {

@@ -2,23 +2,24 @@
  * The object that carries acknowledged batches (DESIGN §4; P1), and the fence that ends a lane (P3). Format version 1; integers are
  * big-endian and signed unless a `u` says otherwise; a UUID is its 16 bytes.
  *
- *     header, 88 bytes
+ *     header, 96 bytes
  *        0   8  magic            "BayouWAL"
  *        8  u2  format version   1
- *       10  u1  kind             1 segment, 2 fence
+ *       10  u1  kind             1 segment, 2 fence, 3 wall
  *       11  u1  flags            0
  *       12   4  broker id        the lane: whose …
  *       16   8  incarnation      … and which life of it
  *       24   8  seq              number of the segment in its lane
  *       32  16  commit id        random; tells whose write an object is after a lost reply
- *       48   8  fenced by        incarnation of the successor in a fence, -1 in a segment
- *       56   8  created at       wall clock of the writer, milliseconds since the epoch; for people only
- *       64  u4  head bytes       header + index: the first batch starts here
- *       68  u4  object bytes     the whole object
- *       72  u4  topics           T
- *       76  u4  batches          B
- *       80  u4  controls         C
- *       84  u4  control bytes    all control rows together
+ *       48   8  fenced by        incarnation of the successor in a fence or wall, -1 in a segment
+ *       56   8  end seq          in a fence: the lane consists of the segments below it; in a wall its own seq; in a segment -1
+ *       64   8  created at       wall clock of the writer, milliseconds since the epoch; for people only
+ *       72  u4  head bytes       header + index: the first batch starts here
+ *       76  u4  object bytes     the whole object
+ *       80  u4  topics           T
+ *       84  u4  batches          B
+ *       88  u4  controls         C
+ *       92  u4  control bytes    all control rows together
  *     index
  *           16 * T  topic table: topic ids, in the order of their first use by batches, then by control rows
  *           64 * B  one row per batch, in the order of appending
@@ -37,7 +38,9 @@
  *     batches, verbatim. They are covered by their own CRC, and what that leaves out (base offset, length, leader epoch) by their row.
  *
  * Header and index come first and carry their own checksum, so that recovery reads one range per segment and no batch.
- * A fence has no index rows: 92 bytes. A segment has at least one batch or control row, so it is always longer than a fence.
+ * A fence has no index rows: 100 bytes. A wall is what a successor puts in the way of an owner that is faster than it (fence.ts): one
+ * topic, the zero UUID, and no rows: 116 bytes. A segment has at least one batch or control row, so it is longer than either: a listing
+ * tells the three apart by size.
  */
 import { crc32c } from '../../protocol/records/crc32c.ts'
 import {
@@ -49,19 +52,22 @@ import {
 } from './limits.ts'
 import type { LaneControl, LaneId, LaneRow } from './types.ts'
 
-export const segmentHeaderBytes = 88
+export const segmentHeaderBytes = 96
 export const segmentRowBytes = 64
 export const segmentControlRowBytes = 20
 const topicBytes = 16
 const checksumBytes = 4
-/** Size of every fence object, and of no segment. */
+/** Size of every fence object, and of nothing else. */
 export const fenceBytes = segmentHeaderBytes + checksumBytes
+/** Size of every wall object, and of nothing else. */
+export const wallBytes = fenceBytes + topicBytes
 
 const magic = Buffer.from('BayouWAL', 'latin1')
 const formatVersion = 1
 const kindSegment = 1
 const kindFence = 2
-const nobody = -1
+const kindWall = 3
+const none = -1
 
 /** The object is not what was written: damaged, foreign, cut short, or of a format that this version does not know. */
 export class SegmentCorruptError extends Error {
@@ -94,17 +100,20 @@ export interface SegmentHead {
   readonly controls: readonly PlacedControl[]
 }
 
-export interface FenceHead {
-  readonly kind: 'fence'
+/** What a successor puts into a lane. */
+export interface GuardHead {
+  readonly kind: 'fence' | 'wall'
   readonly lane: LaneId
   readonly seq: LogVersion
   readonly commitId: Uuid
   readonly createdAtMs: number
   /** Incarnation of the successor. */
   readonly fencedBy: Incarnation
+  /** The lane consists of the segments below it: `seq`, unless the fence stands behind a wall. */
+  readonly endSeq: LogVersion
 }
 
-export type SegmentIndex = SegmentHead | FenceHead
+export type SegmentIndex = SegmentHead | GuardHead
 
 export interface SegmentContent {
   readonly lane: LaneId
@@ -160,19 +169,20 @@ export function encodeSegment(content: SegmentContent): EncodedSegment {
   for (const control of controls) at = writeControl(head, at, control, topics.get(control.topicId)!)
 
   writeHeader(head, {
-    ...content, kind: kindSegment, fencedBy: nobody, headBytes, objectBytes: position,
+    ...content, kind: kindSegment, fencedBy: none, endSeq: none, headBytes, objectBytes: position,
     topics: topics.size, rows: entries.length, controls: controls.length, controlBytes,
   })
   sealHead(head)
   return { chunks, bounds, objectBytes: position }
 }
 
-/** The object that ends a lane at `seq` for ever. */
-export function encodeFence(fence: Omit<FenceHead, 'kind'>): Uint8Array {
-  const head = Buffer.allocUnsafeSlow(fenceBytes)
-  writeHeader(head, {
-    ...fence, kind: kindFence, headBytes: fenceBytes, objectBytes: fenceBytes, topics: 0, rows: 0, controls: 0, controlBytes: 0,
-  })
+/** A fence or wall as an object. */
+export function encodeGuard(guard: GuardHead): Uint8Array {
+  const topics = guard.kind === 'wall' ? 1 : 0
+  const bytes = fenceBytes + topics * topicBytes
+  const head = Buffer.alloc(bytes)
+  const kind = guard.kind === 'wall' ? kindWall : kindFence
+  writeHeader(head, { ...guard, kind, headBytes: bytes, objectBytes: bytes, topics, rows: 0, controls: 0, controlBytes: 0 })
   sealHead(head)
   return head
 }
@@ -182,18 +192,8 @@ export function commitIdOf(bytes: Uint8Array): Uuid | null {
   return bytes.byteLength < segmentHeaderBytes || !hasMagic(bytes) ? null : readUuid(bytes, 32)
 }
 
-/** Whether the object whose first bytes these are ends a lane; all of a fence is needed to say yes. */
-export function isFence(bytes: Uint8Array): boolean {
-  try {
-    return bytes.byteLength >= segmentHeaderBytes && bytes[10] === kindFence && readSegmentIndex(bytes).kind === 'fence'
-  } catch (error) {
-    if (error instanceof SegmentCorruptError) return false
-    throw error
-  }
-}
-
 /**
- * How many bytes from the start of the object `readSegmentIndex` needs. Takes at least the first 88 bytes; throws SegmentCorruptError
+ * How many bytes from the start of the object `readSegmentIndex` needs. Takes at least the first 96 bytes; throws SegmentCorruptError
  * where they are no header. The checksum has not been looked at, so the answer is bounded (16 MiB) but not yet to be believed.
  */
 export function segmentHeadBytes(bytes: Uint8Array): number {
@@ -206,13 +206,15 @@ export function segmentHeadBytes(bytes: Uint8Array): number {
  */
 export function readSegmentIndex(bytes: Uint8Array, expected?: { readonly lane: LaneId; readonly seq: LogVersion }): SegmentIndex {
   const header = readHeader(bytes)
-  const { headBytes, lane, seq, commitId, createdAtMs } = header
+  const { headBytes, lane, seq, commitId, createdAtMs, fencedBy, endSeq } = header
   if (bytes.byteLength < headBytes) throw new SegmentCorruptError(`cut short: ${bytes.byteLength} of ${headBytes} bytes of the index`)
   if (crc32c(bytes.subarray(0, headBytes - checksumBytes)) !== readUint32(bytes, headBytes - checksumBytes)) {
     throw new SegmentCorruptError('checksum of the index is wrong')
   }
   if (expected !== undefined) checkPlace(header, expected)
-  if (header.kind === kindFence) return { kind: 'fence', lane, seq, commitId, createdAtMs, fencedBy: header.fencedBy }
+  if (header.kind !== kindSegment) {
+    return { kind: header.kind === kindFence ? 'fence' : 'wall', lane, seq, commitId, createdAtMs, fencedBy, endSeq }
+  }
 
   const topics: Uuid[] = []
   let at = segmentHeaderBytes
@@ -235,6 +237,7 @@ interface Header {
   readonly seq: LogVersion
   readonly commitId: Uuid
   readonly fencedBy: Incarnation
+  readonly endSeq: LogVersion
   readonly createdAtMs: number
   readonly headBytes: number
   readonly objectBytes: number
@@ -263,13 +266,14 @@ function writeHeader(head: Buffer, header: Header): void {
   writeInt64(head, 24, header.seq)
   writeUuid(head, 32, header.commitId)
   writeInt64(head, 48, header.fencedBy)
-  writeInt64(head, 56, header.createdAtMs)
-  writeInt32(head, 64, headBytes)
-  writeInt32(head, 68, header.objectBytes)
-  writeInt32(head, 72, header.topics)
-  writeInt32(head, 76, rows)
-  writeInt32(head, 80, controls)
-  writeInt32(head, 84, controlBytes)
+  writeInt64(head, 56, header.endSeq)
+  writeInt64(head, 64, header.createdAtMs)
+  writeInt32(head, 72, headBytes)
+  writeInt32(head, 76, header.objectBytes)
+  writeInt32(head, 80, header.topics)
+  writeInt32(head, 84, rows)
+  writeInt32(head, 88, controls)
+  writeInt32(head, 92, controlBytes)
 }
 
 function sealHead(head: Buffer): void {
@@ -283,7 +287,7 @@ function readHeader(bytes: Uint8Array): Header {
   const version = readInt16(bytes, 8) & 0xffff
   if (version !== formatVersion) throw new SegmentCorruptError(`format version ${version}; known is ${formatVersion}`)
   const kind = bytes[10]!
-  if ((kind !== kindSegment && kind !== kindFence) || bytes[11] !== 0) {
+  if (kind < kindSegment || kind > kindWall || bytes[11] !== 0) {
     throw new SegmentCorruptError(`kind ${kind} with flags ${bytes[11]}`)
   }
   const header: Header = {
@@ -292,13 +296,14 @@ function readHeader(bytes: Uint8Array): Header {
     seq: readSafe(bytes, 24, 'seq'),
     commitId: readUuid(bytes, 32),
     fencedBy: readSafe(bytes, 48, 'fenced by'),
-    createdAtMs: readSafe(bytes, 56, 'created at'),
-    headBytes: readUint32(bytes, 64),
-    objectBytes: readUint32(bytes, 68),
-    topics: readUint32(bytes, 72),
-    rows: readUint32(bytes, 76),
-    controls: readUint32(bytes, 80),
-    controlBytes: readUint32(bytes, 84),
+    endSeq: readSafe(bytes, 56, 'end seq'),
+    createdAtMs: readSafe(bytes, 64, 'created at'),
+    headBytes: readUint32(bytes, 72),
+    objectBytes: readUint32(bytes, 76),
+    topics: readUint32(bytes, 80),
+    rows: readUint32(bytes, 84),
+    controls: readUint32(bytes, 88),
+    controlBytes: readUint32(bytes, 92),
   }
   checkHeader(header)
   return header
@@ -306,13 +311,13 @@ function readHeader(bytes: Uint8Array): Header {
 
 /** The sizes must be possible before anything is allocated or read because of them. */
 function checkHeader(header: Header): void {
-  const { topics, rows, controls, controlBytes, headBytes, objectBytes } = header
-  const empty = rows + controls === 0
+  const { kind, topics, rows, controls, controlBytes, headBytes, objectBytes } = header
   const possible =
-    rows <= segmentRowsMax && controls <= segmentControlsMax && topics <= rows + controls &&
-    controlBytes >= controls * segmentControlRowBytes && controlBytes <= segmentControlBytesMax && (controls > 0 || controlBytes === 0) &&
-    headBytes <= segmentHeadBytesMax && headBytes === headBytesOf(topics, rows, controlBytes) && objectBytes >= headBytes &&
-    empty === (header.kind === kindFence) && (header.kind === kindSegment || objectBytes === fenceBytes)
+    rows <= segmentRowsMax && controls <= segmentControlsMax && controlBytes <= segmentControlBytesMax &&
+    topics <= (kind === kindWall ? 1 : rows + controls) && headBytes === headBytesOf(topics, rows, controlBytes) &&
+    (kind === kindSegment
+      ? rows + controls > 0 && objectBytes >= headBytes && headBytes <= segmentHeadBytesMax
+      : rows + controls + controlBytes === 0 && objectBytes === (kind === kindFence ? fenceBytes : wallBytes) && headBytes === objectBytes)
   if (!possible) {
     throw new SegmentCorruptError(
       `impossible sizes: ${topics} topics, ${rows} batches, ${controls} controls (${controlBytes} bytes), head ${headBytes}, object ${objectBytes}`,
