@@ -57,8 +57,14 @@ export function decodeEntry(value: unknown, version: LogVersion): JournalEntry {
     v: journalFormat,
     commitId: fields.string('commitId'),
     atMs: fields.count('atMs'),
-    changes: fields.list('changes', (change) => decodeChange(change, where)),
+    changes: fields.list('changes', (change) => changeOf(change, where)),
   }
+}
+
+/** Checks one change of entry `version`. Throws as {@link decodeEntry}. */
+export function decodeChange(value: unknown, version: LogVersion): JournalChange {
+  const where = `a change of journal entry ${version}`
+  return changeOf(jsonFields(value, where), where)
 }
 
 export function assertFormat(fields: JsonFields, where: string): void {
@@ -68,7 +74,7 @@ export function assertFormat(fields: JsonFields, where: string): void {
   }
 }
 
-function decodeChange(fields: JsonFields, where: string): JournalChange {
+function changeOf(fields: JsonFields, where: string): JournalChange {
   const type = fields.string('type')
   switch (type) {
     case 'cluster-created':

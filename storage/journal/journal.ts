@@ -12,7 +12,7 @@ import { journalKey, journalPrefix, journalSnapshotKey, journalSnapshotPrefix } 
 import type { LogVersion } from '../types.ts'
 import { assertNever } from '../types.ts'
 import type { JournalChange, JournalEntry } from './entries.ts'
-import { decodeEntry, journalFormat } from './entries.ts'
+import { decodeChange, decodeEntry, journalFormat } from './entries.ts'
 import type { JournalState } from './state.ts'
 import { JournalFold, applyEntry, decodeSnapshot, emptyJournalState, encodeSnapshot, firstJournalVersion } from './state.ts'
 
@@ -168,7 +168,7 @@ export class Journal {
         }
         for (const pending of proposed.answers.keys()) pending.stage = 'sent'
         const version = this.#state.version + 1
-        const entry: JournalEntry = { v: journalFormat, commitId: this.#env.uuid(), atMs: this.#env.clock.now(), changes: proposed.changes }
+        const entry: JournalEntry = { v: journalFormat, commitId: this.#env.uuid(), atMs: this.#wallMs(), changes: proposed.changes }
         const outcome = await this.#log.append(version, entry, { ...this.#options.createOnce, signal: this.#closing.signal })
         switch (outcome.kind) {
           case 'won':
@@ -197,13 +197,13 @@ export class Journal {
    */
   #propose(batch: Pending[]): { changes: JournalChange[]; answers: Map<Pending, JournalAppendOutcome<unknown>> } {
     const version = this.#state.version + 1
-    const atMs = this.#env.clock.now()
+    const atMs = this.#wallMs()
     const fold = new JournalFold(this.#state)
     const changes: JournalChange[] = []
     const answers = new Map<Pending, JournalAppendOutcome<unknown>>()
     for (const [i, pending] of batch.entries()) {
       if (pending.stage === 'done') continue
-      const proposal = proposalOf(pending, fold.state)
+      const proposal = proposalOf(pending, fold.state, version)
       if (proposal === null) continue
       if ('kind' in proposal) {
         answers.set(pending, proposal)
@@ -230,6 +230,10 @@ export class Journal {
     return true
   }
 
+  #wallMs(): number {
+    return Math.max(0, Math.floor(this.#env.clock.now()))
+  }
+
   #maybeSnapshot(): void {
     if (this.#changesSinceSnapshot < (this.#options.snapshotEveryChanges ?? 500) || this.#snapshot !== null) return
     this.#changesSinceSnapshot = 0
@@ -240,10 +244,14 @@ export class Journal {
   }
 }
 
-/** What the builder says; null when it throws, which is its caller's answer. */
-function proposalOf(pending: Pending, state: JournalState): JournalProposal<unknown> | null {
+/**
+ * What the builder says; null when it throws, which is its caller's answer. Changes are read back as a reader would read them: an
+ * entry that cannot be read would stop every broker for good.
+ */
+function proposalOf(pending: Pending, state: JournalState, version: LogVersion): JournalProposal<unknown> | null {
   try {
-    return pending.build(state)
+    const proposal = pending.build(state)
+    return 'kind' in proposal ? proposal : proposal.map((change) => decodeChange(change, version))
   } catch (error) {
     finish(pending, () => pending.reject(error))
     return null

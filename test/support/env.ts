@@ -65,7 +65,7 @@ export class SimulatedEnv implements Env {
     this.random = seededRandom(seed)
     this.uuid = seededUuid(this.random)
     this.clock = {
-      now: () => 1_700_000_000_000 + this.#nowMs,
+      now: () => Math.floor(1_700_000_000_000 + this.#nowMs),
       monotonic: () => this.#nowMs,
       sleep: (ms, signal) =>
         new Promise((done) => {

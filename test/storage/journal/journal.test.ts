@@ -234,6 +234,14 @@ describe('journal', () => {
     assert.equal(journal.state.topics.size, 1)
   })
 
+  it('writes no change that a reader would refuse', async () => {
+    const store = new MemoryStore()
+    const journal = await Journal.open(store, testEnv())
+    const broken = { ...topic('a'), createdMs: 1.5 }
+    await assert.rejects(journal.append(() => [{ type: 'topic-created', topic: broken }]), /createdMs is not a count/)
+    assert.equal(store.size, 0)
+  })
+
   it('opens from the newest readable snapshot that belongs to it', async () => {
     const reads: string[] = []
     const store = new MemoryStore({ before: (operation, key) => void (operation === 'get' && reads.push(key)) })
