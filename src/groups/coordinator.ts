@@ -1,0 +1,497 @@
+/**
+ * The group coordinator of this broker: finds the shard of a group, loading it on first use, checks what does not depend on the state of
+ * the group, and answers in the terms of the protocol. It knows no API versions; the handlers in `src/api/` translate.
+ */
+import { Buffer } from 'node:buffer'
+import { KafkaError, errorMessage } from '../../protocol/errors.ts'
+import { ZERO_UUID } from '../../protocol/schema/field.ts'
+import type { Timer } from '../../storage/env.ts'
+import type { Uuid } from '../../storage/types.ts'
+import { expiredOf } from './expiry.ts'
+import { admitCommit, failedJoin, failedSync, heartbeat } from './group.ts'
+import { NO_BYTES, metadataOf } from './membership.ts'
+import type { GroupCoordinatorOptions } from './ports.ts'
+import { partitionOfGroup } from './records.ts'
+import type { CommittedOffset } from './records.ts'
+import { RecordLog } from './record-log.ts'
+import { GroupShard } from './shard.ts'
+import type { GroupEntry, OffsetCommit } from './shard.ts'
+import type { GroupLimits, JoinEvent, JoinReply, LeavingMember, SyncEvent, SyncReply } from './types.ts'
+
+/** How long a request waits for its partition to be loaded before the client is told to try again. */
+const LOAD_WAIT_MS = 2_000
+/** Kafka's constant: the JoinGroup of a new member is given up after this time. */
+const NEW_MEMBER_JOIN_TIMEOUT_MS = 5 * 60 * 1000
+const BATCH_BYTES_MAX = 512 * 1024
+/** Ids that clients chose go into member ids only in part: a member id must fit its length field. */
+const ID_PREFIX_LENGTH_MAX = 255
+const GROUP_TYPE = 'classic'
+
+export type JoinRequest = Omit<JoinEvent, 'kind' | 'ticket' | 'newMemberId'> & { readonly groupId: string }
+export type SyncRequest = Omit<SyncEvent, 'kind' | 'ticket'> & { readonly groupId: string }
+
+export interface CommitRequest {
+  readonly groupId: string
+  readonly memberId: string
+  readonly instanceId: string | null
+  /** -1 for those who commit without being members. */
+  readonly generation: number
+  /** OffsetCommit v9 and later tell an unknown group from an old generation. */
+  readonly namesUnknownGroup: boolean
+  /** Of OffsetCommit v2 to v4; -1 leaves it to the broker. */
+  readonly retentionMs: number
+  readonly topics: readonly CommitTopic[]
+}
+
+export interface CommitTopic {
+  /** Either the name or, from v10 on, the id; the other one is empty or the zero UUID. */
+  readonly name: string
+  readonly topicId: Uuid
+  readonly partitions: readonly {
+    readonly partitionIndex: number
+    readonly committedOffset: number
+    readonly committedLeaderEpoch: number
+    readonly committedMetadata: string | null
+  }[]
+}
+
+export interface CommitTopicReply {
+  readonly name: string
+  readonly topicId: Uuid
+  readonly partitions: readonly { readonly partitionIndex: number; readonly errorCode: number }[]
+}
+
+export interface FetchTopic {
+  readonly name: string
+  readonly topicId: Uuid
+  readonly partitionIndexes: readonly number[]
+}
+
+export interface FetchReply {
+  readonly errorCode: number
+  readonly topics: readonly FetchTopicReply[]
+}
+
+export interface FetchTopicReply {
+  readonly name: string
+  readonly topicId: Uuid
+  readonly partitions: readonly FetchPartitionReply[]
+}
+
+export interface FetchPartitionReply {
+  readonly partitionIndex: number
+  /** -1 when nothing is committed. */
+  readonly committedOffset: number
+  readonly committedLeaderEpoch: number
+  readonly metadata: string
+  readonly errorCode: number
+}
+
+export interface DescribedGroup {
+  readonly errorCode: number
+  /** `Dead` for a group that does not exist. */
+  readonly state: string
+  readonly protocolType: string
+  /** The assignor, in a stable group; else empty. */
+  readonly protocol: string
+  readonly members: readonly {
+    readonly memberId: string
+    readonly instanceId: string | null
+    readonly clientId: string
+    readonly clientHost: string
+    readonly metadata: Uint8Array
+    readonly assignment: Uint8Array
+  }[]
+}
+
+export interface ListedGroup {
+  readonly groupId: string
+  readonly protocolType: string
+  readonly state: string
+  readonly type: string
+}
+
+/** A partition of `__consumer_offsets` that is loaded or being loaded. */
+interface Slot {
+  shard: GroupShard | null
+  /** Settles with the shard, or with an error code; never rejects. */
+  readonly loading: Promise<GroupShard | number>
+}
+
+export class GroupCoordinator {
+  readonly #options: GroupCoordinatorOptions
+  readonly #limits: GroupLimits
+  readonly #slots = new Map<number, Slot>()
+  #sweepTimer: Timer | null = null
+  #sweepNext = 0
+  #stopped = false
+
+  constructor(options: GroupCoordinatorOptions) {
+    this.#options = options
+    this.#limits = {
+      initialRebalanceDelayMs: options.config['group.initial.rebalance.delay.ms'],
+      maxSize: options.config['group.max.size'],
+      newMemberJoinTimeoutMs: NEW_MEMBER_JOIN_TIMEOUT_MS,
+    }
+  }
+
+  /** Begins the periodic sweep for expired offsets. Partitions that nobody asked for are loaded by it, one by one. */
+  start(): void {
+    this.#scheduleSweep()
+  }
+
+  /** Sends everybody who waits away with NOT_COORDINATOR and refuses everything from now on. */
+  stop(): void {
+    if (this.#stopped) return
+    this.#stopped = true
+    this.#sweepTimer?.cancel()
+    for (const { shard } of this.#slots.values()) shard?.close(KafkaError.NOT_COORDINATOR)
+    this.#slots.clear()
+  }
+
+  /** Where the coordinator of a group is: this broker. */
+  selfNode(): { readonly id: number; readonly host: string; readonly port: number } {
+    return this.#options.selfNode()
+  }
+
+  /** Answers when the rebalance that the join begins, or takes part in, is over. */
+  async join(request: JoinRequest): Promise<JoinReply> {
+    const { config } = this.#options
+    if (request.groupId === '') return failedJoin(request.memberId, KafkaError.INVALID_GROUP_ID)
+    const { sessionTimeoutMs } = request
+    if (sessionTimeoutMs < config['group.min.session.timeout.ms'] || sessionTimeoutMs > config['group.max.session.timeout.ms']) {
+      return failedJoin(request.memberId, KafkaError.INVALID_SESSION_TIMEOUT)
+    }
+    const shard = await this.#shardOf(request.groupId)
+    if (typeof shard === 'number') return failedJoin(request.memberId, shard)
+    // Only who has no member id creates a group: an id can only come from a group that exists.
+    const entry = request.memberId === '' ? shard.getOrCreate(request.groupId) : shard.get(request.groupId)
+    if (entry === undefined) return failedJoin(request.memberId, KafkaError.UNKNOWN_MEMBER_ID)
+    return new Promise((resolve) => {
+      shard.dispatch(entry, { ...request, kind: 'join', ticket: resolve, newMemberId: this.#newMemberId(request) })
+    })
+  }
+
+  /** Answers when the assignment of the generation is durable. */
+  async sync(request: SyncRequest): Promise<SyncReply> {
+    if (request.groupId === '') return failedSync(KafkaError.INVALID_GROUP_ID)
+    const shard = await this.#shardOf(request.groupId)
+    if (typeof shard === 'number') {
+      // The generation of a group that is loading cannot be judged: the member is to join again.
+      return failedSync(shard === KafkaError.COORDINATOR_LOAD_IN_PROGRESS ? KafkaError.REBALANCE_IN_PROGRESS : shard)
+    }
+    const entry = shard.get(request.groupId)
+    if (entry === undefined) return failedSync(KafkaError.UNKNOWN_MEMBER_ID)
+    return new Promise((resolve) => shard.dispatch(entry, { ...request, kind: 'sync', ticket: resolve }))
+  }
+
+  /** An error code. While the group is being loaded every heartbeat is fine. */
+  async heartbeat(groupId: string, memberId: string, instanceId: string | null, generation: number): Promise<number> {
+    if (groupId === '') return KafkaError.INVALID_GROUP_ID
+    const shard = await this.#shardOf(groupId)
+    if (typeof shard === 'number') return shard === KafkaError.COORDINATOR_LOAD_IN_PROGRESS ? KafkaError.NONE : shard
+    const entry = shard.get(groupId)
+    return entry === undefined ? KafkaError.UNKNOWN_MEMBER_ID : heartbeat(entry.group, memberId, instanceId, generation, shard.now())
+  }
+
+  /** An error code for the request, and one for each member. */
+  async leave(groupId: string, members: readonly LeavingMember[]): Promise<{ errorCode: number; errorCodes: readonly number[] }> {
+    if (groupId === '') return { errorCode: KafkaError.INVALID_GROUP_ID, errorCodes: [] }
+    const shard = await this.#shardOf(groupId)
+    if (typeof shard === 'number') return { errorCode: shard, errorCodes: [] }
+    const entry = shard.get(groupId)
+    if (entry === undefined) return { errorCode: KafkaError.NONE, errorCodes: members.map(() => KafkaError.UNKNOWN_MEMBER_ID) }
+    const errorCodes = await new Promise<readonly number[]>((done) => shard.dispatch(entry, { kind: 'leave', members, done }))
+    return { errorCode: KafkaError.NONE, errorCodes }
+  }
+
+  /** Answers when the offsets are durable. Partitions that do not exist are refused one by one; the rest share one fate. */
+  async commit(request: CommitRequest): Promise<CommitTopicReply[]> {
+    const nowMs = this.#options.env.clock.now()
+    const maxMetadata = this.#options.config['offset.metadata.max.bytes'] ?? 4096
+    const expireTimestampMs = request.retentionMs === -1 ? -1 : nowMs + request.retentionMs
+    const commits: OffsetCommit[] = []
+    let known = 0
+    const verdicts = request.topics.map((topic) => {
+      const found = this.#resolve(topic)
+      const unknown = topic.name === '' ? KafkaError.UNKNOWN_TOPIC_ID : KafkaError.UNKNOWN_TOPIC_OR_PARTITION
+      return topic.partitions.map((partition): number => {
+        if (found === undefined) return unknown
+        if (!(partition.partitionIndex >= 0 && partition.partitionIndex < found.partitions)) return KafkaError.UNKNOWN_TOPIC_OR_PARTITION
+        known++
+        const metadata = partition.committedMetadata ?? ''
+        if (metadata.length > maxMetadata) return KafkaError.OFFSET_METADATA_TOO_LARGE
+        const value: CommittedOffset = {
+          offset: partition.committedOffset,
+          leaderEpoch: partition.committedLeaderEpoch,
+          metadata,
+          commitTimestampMs: nowMs,
+          expireTimestampMs,
+          topicId: found.id,
+        }
+        commits.push({ topic: found.name, partition: partition.partitionIndex, value })
+        return KafkaError.NONE
+      })
+    })
+    // Who names no partition that exists never gets to the group.
+    const errorCode = known === 0 ? KafkaError.NONE : await this.#commitTo(request, commits)
+    const { NONE, OFFSET_METADATA_TOO_LARGE } = KafkaError
+    const valid = (code: number): boolean => code === NONE || code === OFFSET_METADATA_TOO_LARGE
+    return request.topics.map((topic, i) => ({
+      name: topic.name,
+      topicId: topic.topicId,
+      partitions: topic.partitions.map(({ partitionIndex }, j) => {
+        const verdict = verdicts[i]?.[j] ?? KafkaError.UNKNOWN_SERVER_ERROR
+        return { partitionIndex, errorCode: errorCode !== NONE && valid(verdict) ? errorCode : verdict }
+      }),
+    }))
+  }
+
+  /**
+   * Committed offsets: of these partitions, or of all where `topics` is null. A group that does not exist has none, which is no error.
+   * `requireStable` waits for commits that are on their way (KIP-447).
+   */
+  async fetch(groupId: string, topics: readonly FetchTopic[] | null, requireStable: boolean): Promise<FetchReply> {
+    if (!this.#options.offsetsPartitions.exists()) {
+      return { errorCode: KafkaError.NONE, topics: topics === null ? [] : this.#someOffsets(undefined, topics) }
+    }
+    const shard = await this.#shardOf(groupId)
+    if (typeof shard === 'number') return { errorCode: shard, topics: [] }
+    if (requireStable) {
+      const errorCode = await new Promise<number>((done) => shard.barrier(done))
+      // Old consumers know no other error that makes them look for the coordinator again.
+      if (errorCode !== KafkaError.NONE) return { errorCode: KafkaError.NOT_COORDINATOR, topics: [] }
+    }
+    const entry = shard.get(groupId)
+    return { errorCode: KafkaError.NONE, topics: topics === null ? this.#allOffsets(entry) : this.#someOffsets(entry, topics) }
+  }
+
+  async describe(groupId: string): Promise<DescribedGroup> {
+    const dead = { state: 'Dead', protocolType: '', protocol: '', members: [] }
+    if (!this.#options.offsetsPartitions.exists()) return { ...dead, errorCode: KafkaError.GROUP_ID_NOT_FOUND }
+    const shard = await this.#shardOf(groupId)
+    if (typeof shard === 'number') return { ...dead, state: '', errorCode: shard }
+    const entry = shard.get(groupId)
+    if (entry === undefined) return { ...dead, errorCode: KafkaError.GROUP_ID_NOT_FOUND }
+    const { phase, protocolType, protocol, members } = entry.group
+    const stable = phase === 'Stable'
+    return {
+      errorCode: KafkaError.NONE,
+      state: phase,
+      protocolType: protocolType ?? '',
+      protocol: stable ? (protocol ?? '') : '',
+      members: Array.from(members.values(), (member) => ({
+        memberId: member.id,
+        instanceId: member.instanceId,
+        clientId: member.clientId,
+        clientHost: member.clientHost,
+        metadata: stable ? metadataOf(member, protocol) : NO_BYTES,
+        assignment: member.assignment,
+      })),
+    }
+  }
+
+  /** Groups whose state and type are among those asked for, in any case; empty lists ask for all. */
+  async list(states: readonly string[], types: readonly string[]): Promise<{ errorCode: number; groups: ListedGroup[] }> {
+    const groups: ListedGroup[] = []
+    if (!this.#options.offsetsPartitions.exists()) return { errorCode: KafkaError.NONE, groups }
+    const wanted = new Set(states.map((state) => state.trim().toLowerCase()))
+    const typeFits = types.length === 0 || types.some((type) => type.trim().toLowerCase() === GROUP_TYPE)
+    const partitions = Array.from({ length: this.#options.offsetsPartitions.count }, (_, partition) => partition)
+    const shards = await Promise.all(partitions.map(async (partition) => this.#shard(partition)))
+    for (const shard of shards) {
+      if (shard === KafkaError.NOT_COORDINATOR) continue
+      if (typeof shard === 'number') return { errorCode: shard, groups: [] }
+      for (const { group } of typeFits ? shard.entries() : []) {
+        if (wanted.size > 0 && !wanted.has(group.phase.toLowerCase())) continue
+        groups.push({ groupId: group.id, protocolType: group.protocolType ?? '', state: group.phase, type: GROUP_TYPE })
+      }
+    }
+    return { errorCode: KafkaError.NONE, groups }
+  }
+
+  /** Deletes a group without members, with its offsets. Returns an error code. */
+  async delete(groupId: string): Promise<number> {
+    if (!this.#options.offsetsPartitions.exists()) return KafkaError.GROUP_ID_NOT_FOUND
+    const shard = await this.#shardOf(groupId)
+    if (typeof shard === 'number') return shard
+    const entry = shard.get(groupId)
+    if (entry === undefined || entry.group.phase === 'Dead') return KafkaError.GROUP_ID_NOT_FOUND
+    if (entry.group.phase !== 'Empty') return KafkaError.NON_EMPTY_GROUP
+    const places = Array.from(entry.offsets.topics(), ([topic, partitions]) =>
+      Array.from(partitions.keys(), (partition) => ({ topic, partition })),
+    ).flat()
+    return new Promise((done) => shard.remove(entry, places, true, done))
+  }
+
+  async #commitTo(request: CommitRequest, commits: readonly OffsetCommit[]): Promise<number> {
+    const shard = await this.#shardOf(request.groupId)
+    if (typeof shard === 'number') return shard
+    const entry = shard.get(request.groupId)
+    if (entry === undefined) {
+      if (request.generation >= 0) return request.namesUnknownGroup ? KafkaError.GROUP_ID_NOT_FOUND : KafkaError.ILLEGAL_GENERATION
+    } else {
+      const refused = admitCommit(entry.group, request.memberId, request.instanceId, request.generation, shard.now())
+      if (refused !== KafkaError.NONE) return refused
+    }
+    if (commits.length === 0) return KafkaError.NONE
+    return new Promise((done) => shard.commit(request.groupId, commits, done))
+  }
+
+  #someOffsets(entry: GroupEntry | undefined, topics: readonly FetchTopic[]): FetchTopicReply[] {
+    return topics.map((topic) => {
+      const found = this.#resolve(topic)
+      const byId = topic.name === ''
+      const errorCode = byId && found === undefined ? KafkaError.UNKNOWN_TOPIC_ID : KafkaError.NONE
+      return {
+        name: topic.name,
+        topicId: topic.topicId,
+        partitions: topic.partitionIndexes.map((partitionIndex) => {
+          const offset = entry?.offsets.get(found?.name ?? topic.name, partitionIndex)
+          const current = offset !== undefined && errorCode === KafkaError.NONE && belongsTo(offset, found?.id)
+          return current ? fetched(partitionIndex, offset) : { ...nothingFetched(partitionIndex), errorCode }
+        }),
+      }
+    })
+  }
+
+  #allOffsets(entry: GroupEntry | undefined): FetchTopicReply[] {
+    const replies: FetchTopicReply[] = []
+    for (const [name, partitions] of entry?.offsets.topics() ?? []) {
+      const topicId = this.#options.topics.resolve(name)?.id
+      const current = Array.from(partitions).filter(([, offset]) => belongsTo(offset, topicId))
+      if (current.length === 0) continue
+      replies.push({ name, topicId: topicId ?? ZERO_UUID, partitions: current.map(([index, offset]) => fetched(index, offset)) })
+    }
+    return replies
+  }
+
+  #resolve(topic: { readonly name: string; readonly topicId: Uuid }): { name: string; id: Uuid; partitions: number } | undefined {
+    const { topics } = this.#options
+    if (topic.name !== '') {
+      const found = topics.resolve(topic.name)
+      return found && { name: topic.name, id: found.id, partitions: found.partitions }
+    }
+    const found = topics.byId(topic.topicId)
+    return found && { name: found.name, id: topic.topicId, partitions: found.partitions }
+  }
+
+  #newMemberId({ clientId, instanceId }: JoinRequest): string {
+    const hex = Buffer.from(this.#options.env.uuid(), 'base64url').toString('hex')
+    const uuid = hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+    return `${(instanceId ?? clientId).slice(0, ID_PREFIX_LENGTH_MAX)}-${uuid}`
+  }
+
+  #shardOf(groupId: string): GroupShard | Promise<GroupShard | number> {
+    return this.#shard(partitionOfGroup(groupId, this.#options.offsetsPartitions.count))
+  }
+
+  /** The loaded shard at once, else after loading, which is waited for within a bound; or an error code. */
+  #shard(partition: number): GroupShard | Promise<GroupShard | number> {
+    if (this.#stopped) return Promise.resolve(KafkaError.NOT_COORDINATOR)
+    const slot = this.#slots.get(partition) ?? this.#load(partition)
+    if (slot.shard !== null) return slot.shard
+    const { loading } = slot
+    return new Promise((resolve) => {
+      const timer = this.#options.env.clock.schedule(LOAD_WAIT_MS, () => resolve(KafkaError.COORDINATOR_LOAD_IN_PROGRESS))
+      void loading.then((result) => {
+        timer.cancel()
+        resolve(result)
+      })
+    })
+  }
+
+  #load(partition: number): Slot {
+    const slot: Slot = { shard: null, loading: this.#openShard(partition) }
+    this.#slots.set(partition, slot)
+    void slot.loading.then((result) => {
+      if (this.#slots.get(partition) !== slot) return
+      if (typeof result === 'number') this.#slots.delete(partition)
+      else slot.shard = result
+    })
+    return slot
+  }
+
+  async #openShard(partition: number): Promise<GroupShard | number> {
+    const { env, log, config, metrics, offsetsPartitions, defer } = this.#options
+    try {
+      const partitionLog = await offsetsPartitions.open(partition)
+      const records = new RecordLog({
+        log: partitionLog,
+        env,
+        defer: defer ?? setImmediate,
+        timeoutMs: config['offsets.commit.timeout.ms'] ?? 5_000,
+        batchBytesMax: BATCH_BYTES_MAX,
+        readBytesMax: config['offsets.load.buffer.size'] ?? 5 * 1024 * 1024,
+        onLost: () => this.#lose(partition),
+      })
+      const shard = new GroupShard({ env, log, limits: this.#limits, metrics: metrics ?? {} }, records)
+      await shard.load()
+      if (!this.#stopped) return shard
+      shard.close(KafkaError.NOT_COORDINATOR)
+      return KafkaError.NOT_COORDINATOR
+    } catch (error) {
+      log.warn({ partition, err: error }, 'a partition of __consumer_offsets could not be loaded')
+      return KafkaError.COORDINATOR_NOT_AVAILABLE
+    }
+  }
+
+  /** The partition is led by somebody else now: clients are to find the new coordinator. */
+  #lose(partition: number): void {
+    const slot = this.#slots.get(partition)
+    this.#slots.delete(partition)
+    this.#options.log.warn({ partition }, 'a partition of __consumer_offsets is no longer ours')
+    slot?.shard?.close(KafkaError.NOT_COORDINATOR)
+  }
+
+  /** One partition after the other, so that all have had their turn within the interval. */
+  #scheduleSweep(): void {
+    if (this.#stopped) return
+    const { env, config, offsetsPartitions } = this.#options
+    const intervalMs = (config['offsets.retention.check.interval.ms'] ?? 600_000) / offsetsPartitions.count
+    this.#sweepTimer = env.clock.schedule(Math.max(1, Math.round(intervalMs)), () => {
+      const partition = this.#sweepNext % offsetsPartitions.count
+      this.#sweepNext = partition + 1
+      void this.#sweep(partition).finally(() => this.#scheduleSweep())
+    })
+  }
+
+  async #sweep(partition: number): Promise<void> {
+    const { config, env, topics, metrics, offsetsPartitions } = this.#options
+    if (!offsetsPartitions.exists()) return
+    const shard = await this.#shard(partition)
+    if (typeof shard === 'number') return
+    const retentionMs = config['offsets.retention.minutes'] * 60_000
+    const nowMs = env.clock.now()
+    for (const entry of Array.from(shard.entries())) {
+      const { places, group } = expiredOf(entry, topics, retentionMs, nowMs)
+      if (places.length === 0 && !group) continue
+      metrics?.offsetsExpired?.(places.length)
+      await new Promise<number>((done) => shard.remove(entry, places, group, done))
+    }
+  }
+}
+
+/** What DescribeGroups v6 says about a group that does not exist. */
+export function unknownGroupMessage(groupId: string): string {
+  return `Group ${groupId} not found: ${errorMessage(KafkaError.GROUP_ID_NOT_FOUND)}.`
+}
+
+/** Offsets of a topic that was deleted and created anew belong to the old one. */
+function belongsTo(offset: CommittedOffset, topicId: Uuid | undefined): boolean {
+  return offset.topicId === ZERO_UUID || offset.topicId === topicId
+}
+
+function fetched(partitionIndex: number, offset: CommittedOffset): FetchPartitionReply {
+  return {
+    partitionIndex,
+    committedOffset: offset.offset,
+    committedLeaderEpoch: offset.leaderEpoch,
+    metadata: offset.metadata,
+    errorCode: KafkaError.NONE,
+  }
+}
+
+function nothingFetched(partitionIndex: number): FetchPartitionReply {
+  return { partitionIndex, committedOffset: -1, committedLeaderEpoch: -1, metadata: '', errorCode: KafkaError.NONE }
+}

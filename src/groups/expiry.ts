@@ -1,0 +1,44 @@
+/**
+ * Which offsets of a group are old enough to go (KIP-211): those of a group that has been empty for the retention time; of topics that a
+ * live consumer group no longer reads; of a group that only stores offsets, since their last commit; and those of topics that are gone.
+ */
+import type { TopicIndex } from './ports.ts'
+import { ZERO_UUID } from '../../protocol/schema/field.ts'
+import type { CommittedOffset } from './records.ts'
+import type { GroupEntry, OffsetPlace } from './shard.ts'
+
+export interface Expiry {
+  readonly places: readonly OffsetPlace[]
+  /** Nothing is left of the group after this: it goes too. */
+  readonly group: boolean
+}
+
+/** `nowMs` is wall-clock time, as are the times in the records. */
+export function expiredOf(entry: GroupEntry, topics: TopicIndex, retentionMs: number, nowMs: number): Expiry {
+  const { group, offsets } = entry
+  const places: OffsetPlace[] = []
+  for (const [topic, partitions] of offsets.topics()) {
+    const retained = !mayExpire(entry, topic)
+    for (const [partition, offset] of partitions) {
+      if (topicIsGone(offset, topics) || (!retained && isExpired(entry, offset, retentionMs, nowMs))) places.push({ topic, partition })
+    }
+  }
+  const unused = group.phase === 'Empty' && group.pendingMembers.size === 0 && entry.writes === 0
+  return { places, group: unused && places.length === offsets.size }
+}
+
+function mayExpire({ group }: GroupEntry, topic: string): boolean {
+  if (group.phase === 'Empty') return true
+  return group.phase === 'Stable' && group.subscribedTopics !== null && !group.subscribedTopics.has(topic)
+}
+
+function isExpired({ group }: GroupEntry, offset: CommittedOffset, retentionMs: number, nowMs: number): boolean {
+  if (offset.expireTimestampMs !== -1) return nowMs >= offset.expireTimestampMs
+  const emptySinceMs = group.phase === 'Empty' && group.protocolType !== null ? group.phaseChangedAtMs : -1
+  return nowMs - (emptySinceMs === -1 ? offset.commitTimestampMs : emptySinceMs) >= retentionMs
+}
+
+/** A topic that was deleted, or deleted and created anew: its offsets mean nothing any more. */
+function topicIsGone(offset: CommittedOffset, topics: TopicIndex): boolean {
+  return offset.topicId !== ZERO_UUID && topics.byId(offset.topicId) === undefined
+}

@@ -1,0 +1,60 @@
+/** What the group coordinator needs from the rest of the broker; the composition root provides it. */
+import type { Env } from '../../storage/env.ts'
+import type { PartitionLog } from '../../storage/partition/types.ts'
+import type { Uuid } from '../../storage/types.ts'
+
+/** Settings by their names in the configuration; those of Kafka's that may be missing have Kafka's default. */
+export interface GroupConfig {
+  readonly 'group.initial.rebalance.delay.ms': number
+  readonly 'group.min.session.timeout.ms': number
+  readonly 'group.max.session.timeout.ms': number
+  readonly 'group.max.size': number
+  readonly 'offsets.retention.minutes': number
+  readonly 'offsets.retention.check.interval.ms'?: number
+  readonly 'offset.metadata.max.bytes'?: number
+  readonly 'offsets.commit.timeout.ms'?: number
+  readonly 'offsets.load.buffer.size'?: number
+}
+
+/** `__consumer_offsets`. */
+export interface OffsetsPartitions {
+  /** Fixed when the topic is created; before that what it will be. */
+  readonly count: number
+  /** Whether the topic exists: if not, there are no groups, and looking for some need not create it. */
+  exists(): boolean
+  /** The log of a partition that this broker leads; creates the topic on first use. Rejects when it cannot be had now. */
+  open(partition: number): Promise<PartitionLog>
+}
+
+export interface TopicIndex {
+  resolve(name: string): { readonly id: Uuid; readonly partitions: number } | undefined
+  byId(id: Uuid): { readonly name: string; readonly partitions: number } | undefined
+}
+
+/** The part of pino that groups use. */
+export interface GroupLogger {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+}
+
+/** Counters for those who want them; all are optional to implement. */
+export interface GroupMetrics {
+  rebalanceCompleted?(): void
+  offsetsCommitted?(count: number): void
+  offsetsExpired?(count: number): void
+  partitionLoaded?(ms: number): void
+}
+
+export interface GroupCoordinatorOptions {
+  readonly env: Env
+  readonly log: GroupLogger
+  readonly config: GroupConfig
+  readonly offsetsPartitions: OffsetsPartitions
+  readonly topics: TopicIndex
+  /** Where clients find the coordinator: this broker's advertised address. */
+  readonly selfNode: () => { readonly id: number; readonly host: string; readonly port: number }
+  readonly metrics?: GroupMetrics
+  /** Runs a task at the end of this turn of the event loop; `setImmediate` without it. */
+  readonly defer?: (task: () => void) => void
+}

@@ -1,0 +1,265 @@
+/**
+ * The groups of one partition of `__consumer_offsets`: performs the effects of the state machine, keeps its timers, folds the log into
+ * memory at the start, and writes down what must survive. State in memory follows the log: an offset is seen once it is durable (P1).
+ */
+import { KafkaError } from '../../protocol/errors.ts'
+import type { RecordCursor } from '../../protocol/records/record.ts'
+import { assertNever } from '../../storage/types.ts'
+import type { Env, Timer } from '../../storage/env.ts'
+import { step } from './group.ts'
+import { groupFromMetadata, newGroup } from './membership.ts'
+import { OffsetTable } from './offset-table.ts'
+import type { GroupLogger, GroupMetrics } from './ports.ts'
+import { decodeGroupRecord, groupRecord, offsetRecord } from './records.ts'
+import type { CommittedOffset, RecordBytes } from './records.ts'
+import type { RecordLog, Write } from './record-log.ts'
+import type { Effect, Group, GroupEvent, GroupLimits, GroupMetadata, Now, PersistPurpose } from './types.ts'
+
+/** Timers are capped, because very long ones overflow the runtime's; a tick that comes early finds nothing due. */
+const TIMER_MAX_MS = 60 * 60 * 1000
+
+export interface GroupEntry {
+  readonly group: Group
+  readonly offsets: OffsetTable
+  /** Whether the log holds a record of the group that a deletion must cancel. */
+  persisted: boolean
+  /** Writes of this group that are not settled: it must not be forgotten meanwhile. */
+  writes: number
+  timer: Timer | null
+  timerAtMs: number
+}
+
+export interface OffsetCommit {
+  readonly topic: string
+  readonly partition: number
+  readonly value: CommittedOffset
+}
+
+export interface OffsetPlace {
+  readonly topic: string
+  readonly partition: number
+}
+
+export interface GroupShardOptions {
+  readonly env: Env
+  readonly log: GroupLogger
+  readonly limits: GroupLimits
+  readonly metrics: GroupMetrics
+}
+
+export class GroupShard {
+  readonly #options: GroupShardOptions
+  readonly #records: RecordLog
+  readonly #groups = new Map<string, GroupEntry>()
+  #closed = false
+
+  constructor(options: GroupShardOptions, records: RecordLog) {
+    this.#options = options
+    this.#records = records
+  }
+
+  now(): Now {
+    const { clock } = this.#options.env
+    return { monotonicMs: clock.monotonic(), wallMs: clock.now() }
+  }
+
+  get(groupId: string): GroupEntry | undefined {
+    return this.#groups.get(groupId)
+  }
+
+  entries(): Iterable<GroupEntry> {
+    return this.#groups.values()
+  }
+
+  getOrCreate(groupId: string): GroupEntry {
+    const entry = this.#groups.get(groupId)
+    return entry ?? this.#add(newGroup(groupId, this.#options.env.clock.now()))
+  }
+
+  /** Applies an event to a group and does what follows from it. */
+  dispatch(entry: GroupEntry, event: GroupEvent): void {
+    const effects = step(entry.group, event, this.now(), this.#options.limits)
+    for (const effect of effects) this.#perform(entry, effect)
+    this.#arm(entry)
+    this.#forgetIfUnused(entry)
+  }
+
+  /** Writes offsets down; they are seen once they are durable. */
+  commit(groupId: string, commits: readonly OffsetCommit[], done: (errorCode: number) => void): void {
+    const records = commits.map(({ topic, partition, value }) => offsetRecord(groupId, topic, partition, value))
+    this.#write(this.getOrCreate(groupId), records, {
+      apply: () => {
+        // After a timeout the group may have been forgotten before its records became durable.
+        const { offsets } = this.getOrCreate(groupId)
+        for (const { topic, partition, value } of commits) offsets.set(topic, partition, value)
+        this.#options.metrics.offsetsCommitted?.(commits.length)
+      },
+      done,
+    })
+  }
+
+  /** Deletes offsets, and the group too if `withGroup` and nobody has joined by the time this is durable. */
+  remove(entry: GroupEntry, places: readonly OffsetPlace[], withGroup: boolean, done: (errorCode: number) => void): void {
+    const { id } = entry.group
+    const records: RecordBytes[] = places.map(({ topic, partition }) => offsetRecord(id, topic, partition, null))
+    if (withGroup && entry.persisted) records.push(groupRecord(id, null))
+    const apply = (): void => {
+      for (const { topic, partition } of places) entry.offsets.delete(topic, partition)
+      const { phase, pendingMembers } = entry.group
+      if (withGroup && phase === 'Empty' && pendingMembers.size === 0 && entry.offsets.size === 0 && entry.writes <= 1) this.#drop(entry)
+    }
+    if (withGroup) entry.persisted = false
+    this.#write(entry, records, { apply, done })
+  }
+
+  /** Calls back when every write so far is durable or has failed. */
+  barrier(done: (errorCode: number) => void): void {
+    this.#records.barrier(done)
+  }
+
+  /** Everybody who waits is sent to find the coordinator anew. */
+  close(errorCode: number): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#records.close()
+    for (const entry of this.#groups.values()) {
+      entry.timer?.cancel()
+      entry.timer = null
+      for (const effect of step(entry.group, { kind: 'unload', errorCode }, this.now(), this.#options.limits)) this.#perform(entry, effect)
+    }
+    this.#groups.clear()
+  }
+
+  /**
+   * Folds the partition into memory. Members come back in the generation that was written down last, with fresh sessions.
+   *
+   * @throws Error when the partition cannot be read
+   */
+  async load(): Promise<void> {
+    const { env, log, metrics } = this.#options
+    const startedMs = env.clock.monotonic()
+    const offsets = new Map<string, OffsetTable>()
+    const metadata = new Map<string, GroupMetadata | null>()
+    let damaged = 0
+    await this.#records.read(0, (cursor) => {
+      try {
+        fold(cursor, offsets, metadata)
+      } catch {
+        // One unreadable record must not keep all groups of the partition from coming back.
+        damaged++
+      }
+    })
+    if (damaged > 0) log.warn({ records: damaged }, 'records of __consumer_offsets could not be read')
+    const now = this.now()
+    for (const [groupId, value] of metadata) {
+      if (value !== null) this.#add(groupFromMetadata(groupId, value, now), offsets.get(groupId)).persisted = true
+    }
+    for (const [groupId, table] of offsets) {
+      if (table.size > 0 && !this.#groups.has(groupId)) this.#add(newGroup(groupId, now.wallMs), table)
+    }
+    for (const entry of this.#groups.values()) this.#arm(entry)
+    metrics.partitionLoaded?.(env.clock.monotonic() - startedMs)
+  }
+
+  #add(group: Group, offsets: OffsetTable = new OffsetTable()): GroupEntry {
+    const entry: GroupEntry = { group, offsets, persisted: false, writes: 0, timer: null, timerAtMs: Infinity }
+    this.#groups.set(group.id, entry)
+    return entry
+  }
+
+  #drop(entry: GroupEntry): void {
+    if (this.#groups.get(entry.group.id) === entry) this.#groups.delete(entry.group.id)
+    entry.timer?.cancel()
+    entry.timer = null
+    entry.group.phase = 'Dead'
+  }
+
+  /** A group that exists in memory alone and that nobody is in: such as what is left of a join that was refused. */
+  #forgetIfUnused(entry: GroupEntry): void {
+    const { phase, pendingMembers } = entry.group
+    if (phase === 'Empty' && pendingMembers.size === 0 && !entry.persisted && entry.writes === 0 && entry.offsets.size === 0) {
+      this.#drop(entry)
+    }
+  }
+
+  #write(entry: GroupEntry, records: readonly RecordBytes[], on: Pick<Write, 'apply' | 'done'>): void {
+    entry.writes++
+    this.#records.append({
+      records,
+      apply: on.apply,
+      done: (errorCode) => {
+        entry.writes--
+        on.done(errorCode)
+      },
+    })
+  }
+
+  #perform(entry: GroupEntry, effect: Effect): void {
+    switch (effect.kind) {
+      case 'joinReply':
+        return effect.ticket(effect.reply)
+      case 'syncReply':
+        return effect.ticket(effect.reply)
+      case 'leaveReply':
+        return effect.done(effect.errorCodes)
+      case 'persist':
+        return this.#persist(entry, effect.value, effect.purpose)
+      case 'note':
+        return this.#note(entry.group, effect)
+      default:
+        return assertNever(effect)
+    }
+  }
+
+  #persist(entry: GroupEntry, value: GroupMetadata, purpose: PersistPurpose): void {
+    entry.persisted = true
+    this.#write(entry, [groupRecord(entry.group.id, value)], {
+      apply: () => {},
+      done: (errorCode) => {
+        // A group that is too large to be written down is not the fault of its offsets.
+        const code = errorCode === KafkaError.INVALID_COMMIT_OFFSET_SIZE ? KafkaError.UNKNOWN_SERVER_ERROR : errorCode
+        if (!this.#closed) this.dispatch(entry, { kind: 'persisted', purpose, errorCode: code })
+      },
+    })
+  }
+
+  #note(group: Group, note: Effect & { kind: 'note' }): void {
+    const { log, metrics } = this.#options
+    if (note.text === 'stable') metrics.rebalanceCompleted?.()
+    const fields: Record<string, unknown> = { group: group.id, generation: group.generation, members: group.members.size }
+    if (note.memberId !== undefined) fields['member'] = note.memberId
+    if (note.reason !== undefined) fields['reason'] = note.reason
+    log.info(fields, `group: ${note.text}`)
+  }
+
+  /** Makes sure that a tick comes when the group's next deadline is due. A deadline that moved later costs nothing here. */
+  #arm(entry: GroupEntry): void {
+    const { wakeAtMs } = entry.group
+    if (wakeAtMs >= entry.timerAtMs || this.#closed || entry.group.phase === 'Dead') return
+    entry.timer?.cancel()
+    const { clock } = this.#options.env
+    const nowMs = clock.monotonic()
+    const delayMs = Math.min(Math.max(Math.ceil(wakeAtMs - nowMs), 0), TIMER_MAX_MS)
+    entry.timerAtMs = nowMs + delayMs
+    entry.timer = clock.schedule(delayMs, () => {
+      entry.timer = null
+      entry.timerAtMs = Infinity
+      this.dispatch(entry, { kind: 'tick' })
+    })
+  }
+}
+
+function fold(cursor: RecordCursor, offsets: Map<string, OffsetTable>, metadata: Map<string, GroupMetadata | null>): void {
+  const key = cursor.key()
+  if (key === null) return
+  const record = decodeGroupRecord(key, cursor.value())
+  if (record === null) return
+  if (record.kind === 'group') {
+    metadata.set(record.group, record.value)
+    return
+  }
+  let table = offsets.get(record.group)
+  if (table === undefined) offsets.set(record.group, (table = new OffsetTable()))
+  if (record.value === null) table.delete(record.topic, record.partition)
+  else table.set(record.topic, record.partition, record.value)
+}
