@@ -7,7 +7,7 @@ import { flagName, presets, settingNames, settingOf, variableName } from './sett
 import type { Config, SettingName } from './settings.ts'
 
 export interface ConfigSources {
-  /** Values of flags by setting name (dotted), as the command line had them. */
+  /** Values by flag, as the command line had them: `{'--num-partitions': '8'}`; a bare flag is `true`. */
   readonly flags: Readonly<Record<string, string | boolean>>
   /** Usually `process.env`; only variables that begin with BAYOU_ are looked at. */
   readonly environment: Readonly<Record<string, string | undefined>>
@@ -81,9 +81,11 @@ interface Given {
 
 function fromFlags(flags: ConfigSources['flags'], problems: ConfigProblem[]): Map<SettingName, Given> {
   const given = new Map<SettingName, Given>()
-  for (const [name, raw] of Object.entries(flags)) {
-    if (isSettingName(name)) given.set(name, { raw, origin: flagName(name) })
-    else problems.push(unknown(name, raw, 'the command line', settingNames))
+  const names = new Map(settingNames.map(name => [flagName(name), name]))
+  for (const [flag, raw] of Object.entries(flags)) {
+    const name = names.get(flag)
+    if (name !== undefined) given.set(name, { raw, origin: flag })
+    else problems.push(unknown(flag, raw, 'the command line', [...names.keys()]))
   }
   return given
 }

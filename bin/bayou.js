@@ -1,0 +1,57 @@
+#!/usr/bin/env node
+// Runs Bayou on the Node that it was made for, whatever Node this file is run with. Kept to what old versions understand.
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { constants } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+
+const majorMin = 24
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const source = join(root, 'src', 'main.ts')
+const built = join(root, 'dist', 'src', 'main.js')
+// A checkout runs its sources; a package has none.
+const main = existsSync(source) ? source : built
+
+if (Number(process.versions.node.split('.')[0]) >= majorMin) {
+  void import(pathToFileURL(main).href)
+} else {
+  runOnPinnedNode()
+}
+
+function runOnPinnedNode() {
+  const node = pinnedNode()
+  if (node === null) {
+    console.error('bayou needs Node ' + majorMin + ' or later; this is ' + process.version + '. Install it, or run npm install without --ignore-scripts, which brings it.')
+    process.exit(1)
+  }
+  const child = spawn(node, [main].concat(process.argv.slice(2)), { stdio: 'inherit' })
+  const forward = function (signal) {
+    child.kill(signal)
+  }
+  // A terminal sends SIGINT to the child as well, which knows to take the two for one.
+  process.on('SIGINT', forward)
+  process.on('SIGTERM', forward)
+  process.on('SIGHUP', forward)
+  child.on('error', function (error) {
+    console.error('bayou: ' + node + ' cannot be run: ' + error.message)
+    process.exit(1)
+  })
+  child.on('exit', function (code, signal) {
+    process.exit(signal === null ? code : 128 + constants.signals[signal])
+  })
+}
+
+/** The binary of the npm package `node`, or null when it is not installed. */
+function pinnedNode() {
+  const require = createRequire(import.meta.url)
+  for (const name of ['node/bin/node', 'node/bin/node.exe']) {
+    try {
+      return require.resolve(name)
+    } catch {
+      // The next name.
+    }
+  }
+  return null
+}
