@@ -131,6 +131,9 @@ const SNAPPY_JAVA_MAGIC_BYTES = 8
 const SNAPPY_JAVA_HEADER_BYTES = 16
 /** The magic's first four bytes as a length: streams may be concatenated, header and all. */
 const SNAPPY_JAVA_MAGIC_AS_LENGTH = readInt32(SNAPPY_JAVA_HEADER, 0)
+/** Blocks per stream: far more than any client writes, and few enough that tiny ones do not stall the process. */
+const SNAPPY_BLOCKS_MIN = 256
+const SNAPPY_BYTES_PER_BLOCK_MIN = 128
 /** A three-byte copy gives at most 64 bytes, so a claim beyond 22 times the input is a lie. */
 const SNAPPY_EXPANSION_MAX = 22
 
@@ -162,6 +165,7 @@ function decompressSnappyBlock(bytes: Uint8Array, maxBytes: number): Uint8Array 
 
 function decompressSnappyJava(bytes: Uint8Array, maxBytes: number): Uint8Array {
   const blocks: Uint8Array[] = []
+  const blocksMax = SNAPPY_BLOCKS_MIN + bytes.length / SNAPPY_BYTES_PER_BLOCK_MIN
   let total = 0
   let at = SNAPPY_JAVA_HEADER_BYTES
   while (at < bytes.length) {
@@ -176,7 +180,7 @@ function decompressSnappyJava(bytes: Uint8Array, maxBytes: number): Uint8Array {
     if (length < 0 || at + length > bytes.length) throw corrupt('snappy', 'a block is cut off')
     const block = decompressSnappyBlock(bytes.subarray(at, at + length), maxBytes - total)
     total += block.length
-    blocks.push(block)
+    if (blocks.push(block) > blocksMax) throw corrupt('snappy', 'there are too many tiny blocks')
     at += length
   }
   if (blocks.length === 0) throw corrupt('snappy', 'there is no block')
@@ -193,11 +197,15 @@ function compressSnappyJava(bytes: Uint8Array): Uint8Array {
 
 // ── zstd ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** Every frame costs a decoder of some 40 µs. Clients write one; a few concatenated ones are fine. */
+const ZSTD_FRAMES_MIN = 16
+const ZSTD_BYTES_PER_FRAME_MIN = 4096
 const ZSTD_MAGIC = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd)
 
 /** Node decodes the first frame and ignores what follows, so frames are told apart here. */
 function decompressZstd(bytes: Uint8Array, maxBytes: number): Uint8Array {
   const contents: Uint8Array[] = []
+  const framesMax = ZSTD_FRAMES_MIN + bytes.length / ZSTD_BYTES_PER_FRAME_MIN
   let total = 0
   for (let at = 0; at < bytes.length || at === 0; ) {
     const end = zstdFrameEnd(bytes, at)
@@ -205,7 +213,7 @@ function decompressZstd(bytes: Uint8Array, maxBytes: number): Uint8Array {
     if (!isSkippable(bytes, at)) {
       const content = decompressZstdFrame(bytes.subarray(at, end), maxBytes - total)
       total += content.length
-      contents.push(content)
+      if (contents.push(content) > framesMax) throw corrupt('zstd', 'there are too many tiny frames')
     }
     at = end
   }

@@ -16,6 +16,10 @@ const RAW_BLOCK_BIT = 0x80000000
 /** A byte of compressed input adds at most 255 bytes of output, so no promise beyond that is worth an allocation. */
 const EXPANSION_MAX = 255
 
+/** Blocks per frame sequence: far more than any client writes, and few enough that tiny ones do not stall the process. */
+const BLOCKS_MIN = 256
+const BYTES_PER_BLOCK_MIN = 128
+
 /** Version 01, independent blocks, at most 64 KiB each; the last byte is the checksum of the two before. As the Java client writes. */
 const WRITTEN_HEADER = Uint8Array.of(0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82)
 const WRITTEN_BLOCK_BYTES = 65_536
@@ -43,7 +47,7 @@ export function hasLz4FrameHeader(bytes: Uint8Array): boolean {
  */
 export function decompressLz4(input: Uint8Array, maxBytes: number): Uint8Array {
   const bytes = asBuffer(input)
-  const output = new Output(Math.min(maxBytes, bytes.length * 4), maxBytes)
+  const output = new Output(Math.min(maxBytes, bytes.length * 4), maxBytes, BLOCKS_MIN + Math.floor(bytes.length / BYTES_PER_BLOCK_MIN))
   let at = 0
   do {
     if (at + 8 <= bytes.length && (bytes.readUInt32LE(at) & SKIPPABLE_MASK) === SKIPPABLE_MAGIC) {
@@ -160,14 +164,16 @@ function shortXxh32(bytes: Buffer, start: number, end: number): number {
   return (hash ^ (hash >>> 16)) >>> 0
 }
 
-/** A buffer that grows by doubling up to a bound, contiguous so that linked blocks find their window. */
+/** A buffer that grows by doubling up to a bound and takes a bounded number of pieces, contiguous so that linked blocks find their window. */
 class Output {
   readonly maxBytes: number
   length = 0
+  #blocksLeft: number
   #buffer: Buffer
 
-  constructor(capacity: number, maxBytes: number) {
+  constructor(capacity: number, maxBytes: number, maxBlocks: number) {
     this.maxBytes = maxBytes
+    this.#blocksLeft = maxBlocks
     this.#buffer = Buffer.allocUnsafeSlow(capacity)
   }
 
@@ -181,6 +187,7 @@ class Output {
   }
 
   append(piece: Uint8Array): void {
+    if (--this.#blocksLeft < 0) throw corrupt('there are too many tiny blocks')
     const end = this.length + piece.length
     if (end > this.maxBytes) throw tooLarge(this.maxBytes)
     if (end > this.#buffer.length) {

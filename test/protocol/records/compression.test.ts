@@ -135,14 +135,26 @@ describe('lz4 frames', () => {
     }
   })
 
-  it('millions of promised bytes in tiny blocks stay cheap', () => {
-    const header = Buffer.from('04224d18607073', 'hex')
-    const block = Buffer.from('030000001041ff', 'hex')
-    const bytes = Buffer.concat([header, ...Array.from({ length: 20_000 }, () => block)])
-    const before = process.memoryUsage.rss()
-    assert.throws(() => decompress(CODEC_LZ4, bytes, { maxBytes: 50_000_000 }), { reason: 'corrupt' })
-    assert.ok(process.memoryUsage.rss() - before < 64_000_000)
-  })
+})
+
+describe('a megabyte of tiny pieces', () => {
+  const tiny = [
+    ['lz4', CODEC_LZ4, '04224d18604082', '020000001041'],
+    ['lz4 with large promises', CODEC_LZ4, '04224d18607073', '020000001041'],
+    ['snappy', CODEC_SNAPPY, '82534e41505059000000000100000001', '00000003010061'],
+    ['zstd', CODEC_ZSTD, '28b52ffd2000010000', '28b52ffd2000010000'],
+  ] as const
+  for (const [name, codec, head, piece] of tiny) {
+    it(`is refused early: ${name}`, () => {
+      const pieces = Buffer.alloc(1_000_000 - (1_000_000 % (piece.length / 2)), piece, 'hex')
+      const before = process.memoryUsage.rss()
+      assert.throws(() => decompress(codec, Buffer.concat([Buffer.from(head, 'hex'), pieces]), { maxBytes: 50_000_000 }), {
+        reason: 'corrupt',
+        message: /too many tiny/,
+      })
+      assert.ok(process.memoryUsage.rss() - before < 64_000_000)
+    })
+  }
 })
 
 /** A block as snappy-java frames it. */
