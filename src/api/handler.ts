@@ -6,7 +6,7 @@ import type { Api } from '../../protocol/schema/api.ts'
 import type { Broker } from '../broker.ts'
 
 export interface Handler<Request, Response> {
-  readonly api: Api<Request, Response>
+  readonly api: Api<Request, never, unknown, Response>
   /** First and last version advertised and served. */
   readonly versions: readonly [first: number, last: number]
   /** Null means that nothing is sent (acks=0). Throwing is a bug of ours or trouble: the client gets UNKNOWN_SERVER_ERROR where the API allows. */

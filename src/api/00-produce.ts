@@ -1,0 +1,187 @@
+// Produce (0), v3–13.
+// One record batch per partition, appended and answered when it is durable (acks 1 and -1 are the same: the object store replicates).
+// acks=0 sends nothing; an error closes the connection, as in Kafka. Versions 0–2 are advertised for librdkafka's sake and refused
+// (KAFKA-18659). v13 names topics by id. Not done: transactions (later), NodeEndpoints (one broker).
+import { KafkaError } from '../../protocol/errors.ts'
+import { Produce } from '../../protocol/messages/00-produce.ts'
+import type { ProduceRequest, ProduceResponse } from '../../protocol/messages/00-produce.ts'
+import { codecOf, attributes, BATCH_HEADER_SIZE, CODEC_ZSTD } from '../../protocol/records/batch.ts'
+import type { AppendOutcome, DurableOutcome, PartitionLog } from '../../storage/partition/types.ts'
+import { assertNever } from '../../storage/types.ts'
+import { isInternalTopic } from '../cluster/topic-names.ts'
+import type { Handler, RequestContext } from './handler.ts'
+
+type TopicResult = ProduceResponse['responses'][number]
+type PartitionResult = TopicResult['partitionResponses'][number]
+
+/** First version whose clients understand zstd (KIP-110). */
+const ZSTD_SINCE = 7
+const TOPIC_IDS_SINCE = 13
+
+export const produce: Handler<ProduceRequest, ProduceResponse> = {
+  api: Produce,
+  versions: [3, 13],
+
+  handle(request, context) {
+    if (!context.broker.engine.hasRoom) return waitForRoom(request, context).then(() => respond(request, context))
+    return respond(request, context)
+  },
+
+  onError(request, errorCode, context) {
+    return allFailed(request, errorCode, context, null)
+  },
+}
+
+/** Overload slows producers down (P8): nothing is appended until the lane has room, or the producer would give up. */
+async function waitForRoom(request: ProduceRequest, context: RequestContext): Promise<void> {
+  const { engine, env } = context.broker
+  const room = new AbortController()
+  const give = (): void => room.abort()
+  context.signal.addEventListener('abort', give, { once: true })
+  engine.whenRoom(give)
+  await env.clock.sleep(Math.max(request.timeoutMs, 0), room.signal)
+  context.signal.removeEventListener('abort', give)
+}
+
+function respond(request: ProduceRequest, context: RequestContext): ProduceResponse | null | Promise<ProduceResponse | null> {
+  if (request.acks !== 0 && request.acks !== 1 && request.acks !== -1) {
+    return allFailed(request, KafkaError.INVALID_REQUIRED_ACKS, context, 'acks must be 0, 1 or -1')
+  }
+  if (!context.broker.engine.hasRoom) return allFailed(request, KafkaError.REQUEST_TIMED_OUT, context, 'the broker waits for its object store')
+
+  let failed = false
+  let pending = 0
+  const waits: { readonly log: PartitionLog; readonly lastOffset: number; readonly result: PartitionResult }[] = []
+  const responses = request.topicData.map((topic): TopicResult => {
+    const found = context.apiVersion >= TOPIC_IDS_SINCE ? context.broker.topics.byId(topic.topicId) : context.broker.topics.byName(topic.name)
+    return {
+      name: topic.name,
+      topicId: topic.topicId,
+      partitionResponses: topic.partitionData.map((partition): PartitionResult => {
+        const result: PartitionResult = { index: partition.index, baseOffset: -1 }
+        const log = found === null ? null : context.broker.topics.partition(found.id, partition.index)
+        if (found === null || log === null) {
+          const unknownId = found === null && context.apiVersion >= TOPIC_IDS_SINCE
+          fail(result, unknownId ? KafkaError.UNKNOWN_TOPIC_ID : KafkaError.UNKNOWN_TOPIC_OR_PARTITION, null)
+        } else if (isInternalTopic(found.name) && context.clientId !== '__admin_client') {
+          fail(result, KafkaError.INVALID_TOPIC_EXCEPTION, `clients may not write to ${found.name}`)
+        } else {
+          const batch = oneBatch(partition.records)
+          if (batch === null) fail(result, KafkaError.INVALID_RECORD, 'a produce request holds one record batch per partition')
+          else if (context.apiVersion < ZSTD_SINCE && usesZstd(batch)) {
+            fail(result, KafkaError.UNSUPPORTED_COMPRESSION_TYPE, 'zstd needs Produce version 7 or later')
+          } else {
+            context.broker.metrics.produced(found.name, batch.length)
+            const outcome = log.append(batch, { origin: 'client' })
+            if (outcome.kind === 'appended' || outcome.kind === 'duplicate') {
+              result.baseOffset = outcome.baseOffset
+              result.logAppendTimeMs = outcome.logAppendTimeMs
+              result.logStartOffset = log.logStartOffset
+              waits.push({ log, lastOffset: outcome.lastOffset, result })
+              pending++
+            } else fail(result, errorOf(outcome), 'reason' in outcome ? outcome.reason : null)
+          }
+        }
+        if (result.errorCode !== undefined) failed = true
+        return result
+      }),
+    }
+  })
+  if (request.acks === 0) {
+    if (failed) context.closeConnection()
+    return null
+  }
+  const response: ProduceResponse = { responses }
+  if (pending === 0) return response
+  return new Promise((resolve) => {
+    const timer = context.broker.env.clock.schedule(Math.max(request.timeoutMs, 0), () => {
+      for (const { log, lastOffset, result } of waits) {
+        if (lastOffset >= log.highWatermark) fail(result, KafkaError.REQUEST_TIMED_OUT, 'the object store did not answer in time; the records may become durable later')
+      }
+      pending = -1
+      resolve(response)
+    })
+    for (const { log, lastOffset, result } of waits) {
+      log.whenDurable(lastOffset, (outcome) => {
+        if (pending < 0) return
+        if (outcome !== 'durable') fail(result, durableError(outcome), null)
+        if (--pending === 0) {
+          timer.cancel()
+          resolve(response)
+        }
+      })
+    }
+  })
+}
+
+function oneBatch(records: readonly Uint8Array[] | null): Uint8Array | null {
+  if (records === null || records.length === 0) return null
+  return records.length === 1 ? records[0]! : Buffer.concat(records)
+}
+
+function usesZstd(batch: Uint8Array): boolean {
+  return batch.length >= BATCH_HEADER_SIZE && codecOf(attributes(batch, 0)) === CODEC_ZSTD
+}
+
+function fail(result: PartitionResult, errorCode: number, message: string | null): void {
+  result.errorCode = errorCode
+  result.baseOffset = -1
+  result.logAppendTimeMs = -1
+  result.logStartOffset = -1
+  result.errorMessage = message
+}
+
+function allFailed(request: ProduceRequest, errorCode: number, context: RequestContext, message: string | null): ProduceResponse | null {
+  if (request.acks === 0) {
+    context.closeConnection()
+    return null
+  }
+  return {
+    responses: request.topicData.map((topic) => ({
+      name: topic.name,
+      topicId: topic.topicId,
+      partitionResponses: topic.partitionData.map(({ index }) => ({ index, errorCode, baseOffset: -1, errorMessage: message })),
+    })),
+  }
+}
+
+function errorOf(outcome: AppendOutcome): number {
+  switch (outcome.kind) {
+    case 'appended':
+    case 'duplicate':
+      return KafkaError.NONE
+    case 'outOfOrderSequence':
+      return KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER
+    case 'duplicateSequence':
+      return KafkaError.DUPLICATE_SEQUENCE_NUMBER
+    case 'staleProducerEpoch':
+      return KafkaError.INVALID_PRODUCER_EPOCH
+    case 'corrupt':
+      return KafkaError.CORRUPT_MESSAGE
+    case 'invalidRecord':
+      return KafkaError.INVALID_RECORD
+    case 'invalidTimestamp':
+      return KafkaError.INVALID_TIMESTAMP
+    case 'tooLarge':
+      return KafkaError.MESSAGE_TOO_LARGE
+    case 'unsupportedCodec':
+      return KafkaError.UNSUPPORTED_COMPRESSION_TYPE
+    case 'notLeader':
+      return KafkaError.NOT_LEADER_OR_FOLLOWER
+    case 'deleted':
+      return KafkaError.UNKNOWN_TOPIC_OR_PARTITION
+    default:
+      return assertNever(outcome)
+  }
+}
+
+function durableError(outcome: Exclude<DurableOutcome, 'durable'>): number {
+  switch (outcome) {
+    case 'notLeader':
+      return KafkaError.NOT_LEADER_OR_FOLLOWER
+    case 'deleted':
+      return KafkaError.UNKNOWN_TOPIC_OR_PARTITION
+    default:
+      return assertNever(outcome)
+  }
+}

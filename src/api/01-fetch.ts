@@ -1,0 +1,347 @@
+// Fetch (1), v4–18.
+// Serves stored batches as they are; a batch that holds the asked offset is returned whole, and the first batch of an answer is returned
+// even where it exceeds the limits (KIP-74). Waits for min_bytes up to max_wait_ms, woken by the partitions that moved. v7 incremental
+// sessions (KIP-227), v9 leader epochs (KIP-320), v12 diverging epochs, v13 topic ids. A store that does not answer is
+// KAFKA_STORAGE_ERROR, which clients retry. Not done: rack-aware replicas (KIP-392; there is one broker), replica fetches.
+import { KafkaError } from '../../protocol/errors.ts'
+import { Fetch } from '../../protocol/messages/01-fetch.ts'
+import type { FetchRequest, FetchResponse } from '../../protocol/messages/01-fetch.ts'
+import type { PartitionLog, ReadOutcome } from '../../storage/partition/types.ts'
+import { assertNever } from '../../storage/types.ts'
+import { nextSessionEpoch, sessionKey } from '../cluster/fetch-sessions.ts'
+import type { FetchSession, SessionPartition } from '../cluster/fetch-sessions.ts'
+import type { Handler, RequestContext } from './handler.ts'
+
+type TopicResult = FetchResponse['responses'][number]
+type PartitionResult = TopicResult['partitions'][number]
+
+const TOPIC_IDS_SINCE = 13
+const FINAL_EPOCH = -1
+const INITIAL_EPOCH = 0
+/** A read from the store that takes longer is left to finish for the next fetch; this one answers without it. */
+const READ_WAIT_MIN_MS = 10_000
+
+export const fetch: Handler<FetchRequest, FetchResponse> = {
+  api: Fetch,
+  versions: [4, 18],
+
+  handle(request, context) {
+    const opened = openSession(request, context)
+    if (opened.kind === 'error') return { errorCode: opened.errorCode, sessionId: 0, responses: [] }
+    const { wanted, session, incremental } = opened
+    const limits = {
+      isolation: request.isolationLevel === 1 ? ('readCommitted' as const) : ('readUncommitted' as const),
+      maxBytes: Math.max(0, Math.min(request.maxBytes, context.broker.config['fetch.max.bytes'])),
+    }
+    const reads = wanted.map((partition) => new PartitionFetch(partition, limits.isolation, context))
+    const round = readAll(reads, limits.maxBytes)
+    const finish = (): FetchResponse => respond(reads, session, incremental, context)
+    if (round === null && isSatisfied(reads, request)) return finish()
+    return waitFor(reads, round, request, limits.maxBytes, context).then(finish)
+  },
+
+  onError(_request, errorCode) {
+    return { errorCode, sessionId: 0, responses: [] }
+  },
+}
+
+// ---- one partition --------------------------------------------------------------------------------------------------------------
+
+class PartitionFetch {
+  readonly wanted: SessionPartition
+  readonly log: PartitionLog | null
+  readonly #isolation: 'readCommitted' | 'readUncommitted'
+  errorCode = 0
+  diverging: { epoch: number; endOffset: number } | null = null
+  chunks: readonly Uint8Array[] = []
+  bytes = 0
+  /** Moved since it was read. */
+  stale = false
+
+  constructor(wanted: SessionPartition, isolation: 'readCommitted' | 'readUncommitted', context: RequestContext) {
+    this.wanted = wanted
+    this.#isolation = isolation
+    const { topics } = context.broker
+    const byId = context.apiVersion >= TOPIC_IDS_SINCE
+    const topic = byId ? topics.byId(wanted.topicId) : topics.byName(wanted.topic)
+    this.log = topic === null ? null : topics.partition(topic.id, wanted.partition)
+    if (this.log === null) {
+      this.errorCode = topic === null && byId ? KafkaError.UNKNOWN_TOPIC_ID : KafkaError.UNKNOWN_TOPIC_OR_PARTITION
+      return
+    }
+    this.errorCode = epochProblem(this.log, wanted)
+    if (this.errorCode === 0 && wanted.lastFetchedEpoch >= 0) this.#checkDivergence(this.log)
+  }
+
+  get finished(): boolean {
+    return this.errorCode !== 0 || this.diverging !== null
+  }
+
+  read(maxBytes: number, atLeastOne: boolean): ReadOutcome | Promise<ReadOutcome> | null {
+    if (this.log === null || this.finished) return null
+    this.stale = false
+    return this.log.read({
+      fromOffset: this.wanted.fetchOffset,
+      maxBytes: Math.min(maxBytes, Math.max(0, this.wanted.maxBytes)),
+      atLeastOne,
+      isolation: this.#isolation,
+    })
+  }
+
+  accept(outcome: ReadOutcome): void {
+    switch (outcome.kind) {
+      case 'records':
+        this.chunks = outcome.chunks
+        this.bytes = outcome.bytes
+        return
+      case 'outOfRange':
+        this.errorCode = KafkaError.OFFSET_OUT_OF_RANGE
+        return
+      case 'unavailable':
+        this.errorCode = KafkaError.KAFKA_STORAGE_ERROR
+        return
+      case 'notLeader':
+        this.errorCode = KafkaError.NOT_LEADER_OR_FOLLOWER
+        return
+      case 'deleted':
+        this.errorCode = KafkaError.UNKNOWN_TOPIC_OR_PARTITION
+        return
+      default:
+        assertNever(outcome)
+    }
+  }
+
+  result(readCommitted: boolean): PartitionResult {
+    const { log, wanted } = this
+    const known = log !== null && (this.errorCode === 0 || this.errorCode === KafkaError.OFFSET_OUT_OF_RANGE)
+    return {
+      partitionIndex: wanted.partition,
+      errorCode: this.errorCode,
+      highWatermark: known ? log.highWatermark : -1,
+      lastStableOffset: known ? log.lastStableOffset : -1,
+      logStartOffset: known ? log.logStartOffset : -1,
+      abortedTransactions: readCommitted && known ? [] : null,
+      records: this.chunks,
+      ...(this.diverging === null ? {} : { divergingEpoch: this.diverging }),
+    }
+  }
+
+  get readCommitted(): boolean {
+    return this.#isolation === 'readCommitted'
+  }
+
+  #checkDivergence(log: PartitionLog): void {
+    const end = log.endOffsetForEpoch(this.wanted.lastFetchedEpoch)
+    if (end === null) this.errorCode = KafkaError.OFFSET_OUT_OF_RANGE
+    else if (end.leaderEpoch < this.wanted.lastFetchedEpoch || end.endOffset < this.wanted.fetchOffset) {
+      this.diverging = { epoch: end.leaderEpoch, endOffset: end.endOffset }
+    }
+  }
+}
+
+export function epochProblem(log: PartitionLog, wanted: { readonly currentLeaderEpoch: number }): number {
+  if (wanted.currentLeaderEpoch < 0) return 0
+  if (wanted.currentLeaderEpoch < log.leaderEpoch) return KafkaError.FENCED_LEADER_EPOCH
+  return wanted.currentLeaderEpoch > log.leaderEpoch ? KafkaError.UNKNOWN_LEADER_EPOCH : 0
+}
+
+// ---- reading and waiting --------------------------------------------------------------------------------------------------------
+
+/** Reads what is not read yet, in order, within the limit of the answer. Null when nothing has to be waited for. */
+function readAll(reads: readonly PartitionFetch[], maxBytes: number): Promise<void> | null {
+  let total = 0
+  for (const read of reads) total += read.bytes
+  const slow: { read: PartitionFetch; outcome: Promise<ReadOutcome> }[] = []
+  for (const read of reads) {
+    if (read.bytes > 0 || read.finished) continue
+    if (total >= maxBytes && total > 0) break
+    const outcome = read.read(maxBytes - total, total === 0)
+    if (outcome === null) continue
+    if (outcome instanceof Promise) {
+      slow.push({ read, outcome })
+      continue
+    }
+    read.accept(outcome)
+    total += read.bytes
+  }
+  if (slow.length === 0) return null
+  return Promise.all(slow.map(({ outcome }) => outcome)).then((outcomes) => {
+    for (const [index, outcome] of outcomes.entries()) {
+      const { read } = slow[index]!
+      // The limit holds for the whole; what does not fit is read again, from the cache, by the next fetch.
+      if (outcome.kind === 'records' && total > 0 && total + outcome.bytes > maxBytes) continue
+      read.accept(outcome)
+      total += read.bytes
+    }
+  })
+}
+
+function isSatisfied(reads: readonly PartitionFetch[], request: FetchRequest): boolean {
+  if (request.maxWaitMs <= 0 || reads.length === 0) return true
+  let bytes = 0
+  for (const read of reads) {
+    if (read.finished) return true
+    bytes += read.bytes
+  }
+  return bytes >= request.minBytes
+}
+
+/** Waits until the answer is worth sending: woken by partitions that moved, ended by the clock or the connection. */
+async function waitFor(
+  reads: readonly PartitionFetch[],
+  firstRound: Promise<void> | null,
+  request: FetchRequest,
+  maxBytes: number,
+  context: RequestContext,
+): Promise<void> {
+  const { clock } = context.broker.env
+  const startedMs = clock.monotonic()
+  if (firstRound !== null) await race(firstRound, Math.max(request.maxWaitMs, READ_WAIT_MIN_MS), context)
+  let wake: (() => void) | null = null
+  let moved = false
+  const unsubscribe = reads.map((read) =>
+    read.log?.onAdvance(() => {
+      read.stale = true
+      moved = true
+      wake?.()
+    }),
+  )
+  try {
+    while (!context.signal.aborted && !isSatisfied(reads, request)) {
+      const leftMs = startedMs + request.maxWaitMs - clock.monotonic()
+      if (leftMs <= 0) return
+      if (!moved) {
+        await new Promise<void>((resolve) => {
+          const timer = clock.schedule(leftMs, resolve)
+          const stop = (): void => {
+            timer.cancel()
+            resolve()
+          }
+          context.signal.addEventListener('abort', stop, { once: true })
+          wake = () => {
+            context.signal.removeEventListener('abort', stop)
+            stop()
+          }
+        })
+        wake = null
+      }
+      if (!moved) return
+      moved = false
+      const round = readAll(reads.filter((read) => read.stale || read.bytes > 0), maxBytes)
+      if (round !== null) await race(round, Math.max(leftMs, READ_WAIT_MIN_MS), context)
+    }
+  } finally {
+    for (const stop of unsubscribe) stop?.()
+  }
+}
+
+async function race(round: Promise<void>, ms: number, context: RequestContext): Promise<void> {
+  const done = new AbortController()
+  await Promise.race([round, context.broker.env.clock.sleep(ms, done.signal)])
+  done.abort()
+}
+
+// ---- sessions and answers -------------------------------------------------------------------------------------------------------
+
+type Opened =
+  | { readonly kind: 'error'; readonly errorCode: number }
+  | { readonly kind: 'open'; readonly wanted: SessionPartition[]; readonly session: FetchSession | null; readonly incremental: boolean }
+
+function openSession(request: FetchRequest, context: RequestContext): Opened {
+  const { fetchSessions } = context.broker
+  const usesTopicIds = context.apiVersion >= TOPIC_IDS_SINCE
+  const { sessionId, sessionEpoch } = request
+  if (sessionEpoch === FINAL_EPOCH || sessionEpoch === INITIAL_EPOCH) {
+    if (sessionId !== 0) fetchSessions.remove(sessionId)
+    const partitions = new Map<string, SessionPartition>()
+    addPartitions(partitions, request, usesTopicIds)
+    const wanted = [...partitions.values()]
+    const session = sessionEpoch === INITIAL_EPOCH && wanted.length > 0 ? fetchSessions.create(usesTopicIds, partitions) : null
+    return { kind: 'open', wanted, session, incremental: false }
+  }
+  const session = fetchSessions.get(sessionId)
+  if (session === null) return { kind: 'error', errorCode: KafkaError.FETCH_SESSION_ID_NOT_FOUND }
+  if (session.usesTopicIds !== usesTopicIds) return { kind: 'error', errorCode: KafkaError.FETCH_SESSION_TOPIC_ID_ERROR }
+  if (sessionEpoch !== session.epoch) return { kind: 'error', errorCode: KafkaError.INVALID_FETCH_SESSION_EPOCH }
+  session.epoch = nextSessionEpoch(session.epoch)
+  for (const topic of request.forgottenTopicsData) {
+    for (const partition of topic.partitions) session.partitions.delete(sessionKey(usesTopicIds ? topic.topicId : topic.topic, partition))
+  }
+  addPartitions(session.partitions, request, usesTopicIds)
+  if (session.partitions.size > 0) return { kind: 'open', wanted: [...session.partitions.values()], session, incremental: true }
+  // Forgetting the last partition ends the session.
+  fetchSessions.remove(session.id)
+  return { kind: 'open', wanted: [], session: null, incremental: false }
+}
+
+function addPartitions(partitions: Map<string, SessionPartition>, request: FetchRequest, usesTopicIds: boolean): void {
+  for (const topic of request.topics) {
+    for (const asked of topic.partitions) {
+      const key = sessionKey(usesTopicIds ? topic.topicId : topic.topic, asked.partition)
+      const known = partitions.get(key)
+      if (known === undefined) {
+        partitions.set(key, {
+          topicId: topic.topicId,
+          topic: topic.topic,
+          partition: asked.partition,
+          fetchOffset: asked.fetchOffset,
+          maxBytes: asked.partitionMaxBytes,
+          currentLeaderEpoch: asked.currentLeaderEpoch,
+          lastFetchedEpoch: asked.lastFetchedEpoch,
+          highWatermark: -1,
+          lastStableOffset: -1,
+          logStartOffset: -1,
+          hadError: true,
+        })
+        continue
+      }
+      known.fetchOffset = asked.fetchOffset
+      known.maxBytes = asked.partitionMaxBytes
+      known.currentLeaderEpoch = asked.currentLeaderEpoch
+      known.lastFetchedEpoch = asked.lastFetchedEpoch
+    }
+  }
+}
+
+function respond(reads: readonly PartitionFetch[], session: FetchSession | null, incremental: boolean, context: RequestContext): FetchResponse {
+  const responses: TopicResult[] = []
+  let last: TopicResult | null = null
+  for (const read of reads) {
+    const result = read.result(read.readCommitted)
+    const news = isNews(read, result)
+    if (session !== null) remember(session, read, result)
+    if (incremental && !news) continue
+    const { topic, topicId } = read.wanted
+    if (last === null || last.topic !== topic || last.topicId !== topicId) {
+      last = { topic, topicId, partitions: [] }
+      responses.push(last)
+    }
+    ;(last.partitions as PartitionResult[]).push(result)
+    if (read.bytes > 0) context.broker.metrics.fetched(topic, read.bytes)
+  }
+  return { errorCode: 0, sessionId: session?.id ?? 0, responses }
+}
+
+function isNews(read: PartitionFetch, result: PartitionResult): boolean {
+  const { wanted } = read
+  return (
+    read.bytes > 0 ||
+    read.finished ||
+    wanted.hadError ||
+    result.highWatermark !== wanted.highWatermark ||
+    result.lastStableOffset !== wanted.lastStableOffset ||
+    result.logStartOffset !== wanted.logStartOffset
+  )
+}
+
+function remember(session: FetchSession, read: PartitionFetch, result: PartitionResult): void {
+  const { wanted } = read
+  wanted.highWatermark = result.highWatermark
+  wanted.lastStableOffset = result.lastStableOffset ?? -1
+  wanted.logStartOffset = result.logStartOffset ?? -1
+  wanted.hadError = read.finished
+  if (read.bytes === 0) return
+  // A partition that had data goes to the end, so that a busy one does not starve the others of a limited answer.
+  const key = sessionKey(session.usesTopicIds ? wanted.topicId : wanted.topic, wanted.partition)
+  if (session.partitions.delete(key)) session.partitions.set(key, wanted)
+}

@@ -1,0 +1,78 @@
+// Metadata (3), v0–13.
+// One broker leads everything. Topics that are asked for by name are created where `auto.create.topics.enable` and the client (v4+) allow
+// it; asking by id (v10+) never creates. v0 means "all topics" by an empty list, v1+ by null. Authorised operations are not computed
+// without an authorizer (-2^31).
+import { KafkaError } from '../../protocol/errors.ts'
+import { Metadata } from '../../protocol/messages/03-metadata.ts'
+import type { MetadataRequest, MetadataResponse } from '../../protocol/messages/03-metadata.ts'
+import type { TopicRecord } from '../../storage/journal/entries.ts'
+import { topicNameProblem } from '../cluster/topic-names.ts'
+import { allOperations, topicOperations } from './authorized-operations.ts'
+import type { Handler, RequestContext } from './handler.ts'
+
+type TopicResult = MetadataResponse['topics'][number]
+
+const ZERO_UUID = 'AAAAAAAAAAAAAAAAAAAAAA'
+
+export const metadata: Handler<MetadataRequest, MetadataResponse> = {
+  api: Metadata,
+  versions: [0, 13],
+
+  async handle(request, context) {
+    const { broker, apiVersion } = context
+    const everything = request.topics === null || (apiVersion === 0 && request.topics.length === 0)
+    const topics = everything
+      ? [...broker.topics.all()].map((topic) => describe(topic, request, context))
+      : await Promise.all((request.topics ?? []).map((asked) => resolve(asked, request, context)))
+    const node = broker.node
+    return {
+      brokers: [{ nodeId: node.id, host: node.host, port: node.port }],
+      clusterId: broker.clusterId,
+      controllerId: node.id,
+      topics,
+      ...(request.includeClusterAuthorizedOperations ? { clusterAuthorizedOperations: allOperations.cluster } : {}),
+    }
+  },
+}
+
+async function resolve(
+  asked: { readonly topicId: string; readonly name: string | null },
+  request: MetadataRequest,
+  context: RequestContext,
+): Promise<TopicResult> {
+  const { topics, config } = context.broker
+  if (asked.name === null) {
+    const topic = topics.byId(asked.topicId)
+    if (topic !== null) return describe(topic, request, context)
+    return { errorCode: KafkaError.UNKNOWN_TOPIC_ID, name: null, topicId: asked.topicId, partitions: [] }
+  }
+  if (asked.topicId !== ZERO_UUID) return { errorCode: KafkaError.INVALID_REQUEST, name: asked.name, topicId: asked.topicId, partitions: [] }
+  const topic = topics.byName(asked.name)
+  if (topic !== null) return describe(topic, request, context)
+  if (topicNameProblem(asked.name) !== null) return failed(asked.name, KafkaError.INVALID_TOPIC_EXCEPTION)
+  if (!config['auto.create.topics.enable'] || !request.allowAutoTopicCreation) return failed(asked.name, KafkaError.UNKNOWN_TOPIC_OR_PARTITION)
+  const created = await topics.autoCreate(asked.name)
+  return created.kind === 'ok' ? describe(created.topic, request, context) : failed(asked.name, created.code)
+}
+
+function failed(name: string, errorCode: number): TopicResult {
+  return { errorCode, name, topicId: ZERO_UUID, partitions: [] }
+}
+
+function describe(topic: TopicRecord, request: MetadataRequest, context: RequestContext): TopicResult {
+  const { node, topics } = context.broker
+  return {
+    name: topic.name,
+    topicId: topic.id,
+    isInternal: topic.internal,
+    partitions: Array.from({ length: topic.partitions }, (_, partitionIndex) => ({
+      partitionIndex,
+      leaderId: node.id,
+      leaderEpoch: topics.partition(topic.id, partitionIndex)?.leaderEpoch ?? -1,
+      replicaNodes: [node.id],
+      isrNodes: [node.id],
+      offlineReplicas: [],
+    })),
+    ...(request.includeTopicAuthorizedOperations ? { topicAuthorizedOperations: topicOperations } : {}),
+  }
+}

@@ -1,0 +1,34 @@
+// ApiVersions (18), v0–4.
+// The advertised versions are those of the registry: what is not implemented is not advertised. A version beyond ours is answered by the
+// dispatcher in v0 with UNSUPPORTED_VERSION (KIP-511). Produce is advertised from 0, as Kafka 4 does for librdkafka (KAFKA-18659).
+// Not done: finalized features (they come with the admin surface).
+import { KafkaError } from '../../protocol/errors.ts'
+import { ApiVersions } from '../../protocol/messages/18-api-versions.ts'
+import type { ApiVersionsRequest, ApiVersionsResponse } from '../../protocol/messages/18-api-versions.ts'
+import type { Handler } from './handler.ts'
+
+/** What KIP-511 allows as a client's name and version. */
+const SOFTWARE = /^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$/
+const SOFTWARE_SINCE = 3
+const PRODUCE_KEY = 0
+
+export const apiVersions: Handler<ApiVersionsRequest, ApiVersionsResponse> = {
+  api: ApiVersions,
+  versions: [0, 4],
+
+  handle(request, context) {
+    if (context.apiVersion >= SOFTWARE_SINCE) {
+      const { clientSoftwareName: name, clientSoftwareVersion: version } = request
+      if (!SOFTWARE.test(name) || !SOFTWARE.test(version)) return { errorCode: KafkaError.INVALID_REQUEST, apiKeys: [] }
+      context.clientSoftware.name = name
+      context.clientSoftware.version = version
+    }
+    return {
+      apiKeys: context.broker.handlers.map(({ api, versions: [first, last] }) => ({
+        apiKey: api.key,
+        minVersion: api.key === PRODUCE_KEY ? 0 : first,
+        maxVersion: last,
+      })),
+    }
+  },
+}

@@ -1,0 +1,58 @@
+// DeleteTopics (20), v1–6.
+// By name (v1–5) or by name or id (v6). The topic is gone for everybody when the answer is sent; its objects are removed from the store
+// afterwards, and its location is never used again, so a late writer cannot harm a topic that is created anew under the name.
+import { KafkaError } from '../../protocol/errors.ts'
+import { DeleteTopics } from '../../protocol/messages/20-delete-topics.ts'
+import type { DeleteTopicsRequest, DeleteTopicsResponse } from '../../protocol/messages/20-delete-topics.ts'
+import type { Handler, RequestContext } from './handler.ts'
+
+type TopicResult = DeleteTopicsResponse['responses'][number]
+interface Asked {
+  readonly name: string | null
+  readonly topicId: string
+}
+
+const ZERO_UUID = 'AAAAAAAAAAAAAAAAAAAAAA'
+const IDS_SINCE = 6
+
+export const deleteTopics: Handler<DeleteTopicsRequest, DeleteTopicsResponse> = {
+  api: DeleteTopics,
+  versions: [1, 6],
+
+  async handle(request, context) {
+    const asked: Asked[] =
+      context.apiVersion >= IDS_SINCE ? [...request.topics] : request.topicNames.map((name) => ({ name, topicId: ZERO_UUID }))
+    const keys = asked.map(({ name, topicId }) => name ?? topicId)
+    const responses = await Promise.all(
+      asked.map((topic, index) => {
+        if (keys.indexOf(keys[index]!) !== index) return failed(topic, KafkaError.INVALID_REQUEST, 'Duplicate topic in the request.')
+        return remove(topic, context)
+      }),
+    )
+    return { responses }
+  },
+}
+
+async function remove(asked: Asked, context: RequestContext): Promise<TopicResult> {
+  const { topics, config } = context.broker
+  if (asked.name !== null && asked.topicId !== ZERO_UUID) {
+    return failed(asked, KafkaError.INVALID_REQUEST, 'You may not specify both topic name and topic id.')
+  }
+  if (asked.name === null && asked.topicId === ZERO_UUID) return failed(asked, KafkaError.INVALID_REQUEST, 'Neither topic name nor id were specified.')
+  if (!config['delete.topic.enable']) {
+    return failed(asked, context.apiVersion < 3 ? KafkaError.INVALID_REQUEST : KafkaError.TOPIC_DELETION_DISABLED, 'delete.topic.enable is false.')
+  }
+  const topic = asked.name === null ? topics.byId(asked.topicId) : topics.byName(asked.name)
+  if (topic === null) {
+    return asked.name === null
+      ? failed(asked, KafkaError.UNKNOWN_TOPIC_ID, 'This server does not host this topic ID.')
+      : failed(asked, KafkaError.UNKNOWN_TOPIC_OR_PARTITION, 'This server does not host this topic-partition.')
+  }
+  const outcome = await topics.delete(topic.id)
+  if (outcome.kind === 'error') return failed(asked, outcome.code, outcome.message)
+  return { name: topic.name, topicId: topic.id }
+}
+
+function failed(asked: Asked, errorCode: number, errorMessage: string): TopicResult {
+  return { name: asked.name, topicId: asked.topicId, errorCode, errorMessage }
+}

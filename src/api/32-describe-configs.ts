@@ -1,0 +1,73 @@
+// DescribeConfigs (32), v1–4.
+// Topics: every config with its value, source, synonyms, type (v3+) and documentation (v3+). Brokers: the settings that carry Kafka's
+// names, read-only. Not done: broker loggers, client metrics and group resources (they come with the admin surface).
+import { KafkaError } from '../../protocol/errors.ts'
+import { DescribeConfigs } from '../../protocol/messages/32-describe-configs.ts'
+import type { DescribeConfigsRequest, DescribeConfigsResponse } from '../../protocol/messages/32-describe-configs.ts'
+import { describeBrokerConfigs, describeTopicConfigs } from '../cluster/describe-configs.ts'
+import type { DescribedConfig } from '../cluster/describe-configs.ts'
+import { topicNameProblem } from '../cluster/topic-names.ts'
+import type { Handler, RequestContext } from './handler.ts'
+
+type AskedResource = DescribeConfigsRequest['resources'][number]
+type Result = DescribeConfigsResponse['results'][number]
+
+const TOPIC = 2
+const BROKER = 4
+
+export const describeConfigs: Handler<DescribeConfigsRequest, DescribeConfigsResponse> = {
+  api: DescribeConfigs,
+  versions: [1, 4],
+
+  handle(request, context) {
+    return { results: request.resources.map((asked) => describe(asked, request, context)) }
+  },
+}
+
+function describe(asked: AskedResource, request: DescribeConfigsRequest, context: RequestContext): Result {
+  const { broker } = context
+  switch (asked.resourceType) {
+    case TOPIC: {
+      const problem = topicNameProblem(asked.resourceName)
+      if (problem !== null) return failed(asked, KafkaError.INVALID_TOPIC_EXCEPTION, problem)
+      const topic = broker.topics.byName(asked.resourceName)
+      if (topic === null) return failed(asked, KafkaError.UNKNOWN_TOPIC_OR_PARTITION, 'This server does not host this topic-partition.')
+      return result(asked, describeTopicConfigs(topic, broker.config), request)
+    }
+    case BROKER: {
+      // The empty name stands for the cluster-wide dynamic defaults, of which there are none.
+      if (asked.resourceName === '') return result(asked, [], request)
+      if (asked.resourceName !== String(broker.node.id)) {
+        return failed(asked, KafkaError.INVALID_REQUEST, `Unexpected broker id, expected ${broker.node.id} or empty string, but received ${asked.resourceName}`)
+      }
+      return result(asked, describeBrokerConfigs(broker.config, broker.configOrigins), request)
+    }
+    default:
+      return failed(asked, KafkaError.INVALID_REQUEST, `Unsupported resource type: ${asked.resourceType}`)
+  }
+}
+
+function result(asked: AskedResource, configs: readonly DescribedConfig[], request: DescribeConfigsRequest): Result {
+  const keys = asked.configurationKeys === null ? null : new Set(asked.configurationKeys)
+  return {
+    errorMessage: null,
+    resourceType: asked.resourceType,
+    resourceName: asked.resourceName,
+    configs: configs
+      .filter(({ name }) => keys === null || keys.has(name))
+      .map((config) => ({
+        name: config.name,
+        value: config.sensitive ? null : config.value,
+        readOnly: config.readOnly,
+        configSource: config.source,
+        isSensitive: config.sensitive,
+        synonyms: request.includeSynonyms ? [...config.synonyms] : [],
+        configType: config.type,
+        documentation: request.includeDocumentation ? config.documentation : null,
+      })),
+  }
+}
+
+function failed(asked: AskedResource, errorCode: number, errorMessage: string): Result {
+  return { errorCode, errorMessage, resourceType: asked.resourceType, resourceName: asked.resourceName, configs: [] }
+}

@@ -1,0 +1,134 @@
+/**
+ * The configs of a topic: Kafka's names, types and defaults, where the default comes from (the broker setting that is its synonym), and
+ * whether it has an effect here. CreateTopics validates against this table, DescribeConfigs prints it.
+ */
+import type { TopicLogConfig } from '../../storage/partition/types.ts'
+import type { Config, SettingName } from '../config/settings.ts'
+
+/** As in DescribeConfigs: BOOLEAN 1, STRING 2, INT 3, SHORT 4, LONG 5, DOUBLE 6, LIST 7, CLASS 8, PASSWORD 9. */
+export const configType = { boolean: 1, string: 2, int: 3, short: 4, long: 5, double: 6, list: 7 } as const
+
+export interface TopicConfigDefinition {
+  readonly name: string
+  readonly type: keyof typeof configType
+  /** Broker setting that gives the default, or the default itself. */
+  readonly setting?: SettingName
+  readonly default?: string
+  readonly check: (value: string) => string | null
+  readonly documentation: string
+}
+
+const LONG_MAX = 9_223_372_036_854_775_807n
+const LONG_MIN = -9_223_372_036_854_775_808n
+
+export const topicConfigs: readonly TopicConfigDefinition[] = [
+  { name: 'cleanup.policy', type: 'list', setting: 'log.cleanup.policy', check: listOf(['delete', 'compact']), documentation: 'delete: old records are removed by retention. compact: a key is required in every record.' },
+  { name: 'compression.type', type: 'string', setting: 'compression.type', check: oneOf(['producer', 'uncompressed', 'gzip', 'snappy', 'lz4', 'zstd']), documentation: 'Codec of record batches that are rebuilt from the table for consumers.' },
+  { name: 'delete.retention.ms', type: 'long', default: '86400000', check: long(0n), documentation: 'How long tombstones stay in a compacted topic.' },
+  { name: 'file.delete.delay.ms', type: 'long', default: '60000', check: long(0n), documentation: 'Accepted for compatibility; files are deleted by table maintenance.' },
+  { name: 'flush.messages', type: 'long', default: '9223372036854775807', check: long(1n), documentation: 'Accepted for compatibility; every record is on the object store before it is acknowledged.' },
+  { name: 'flush.ms', type: 'long', default: '9223372036854775807', check: long(0n), documentation: 'Accepted for compatibility; every record is on the object store before it is acknowledged.' },
+  { name: 'follower.replication.throttled.replicas', type: 'list', default: '', check: anything, documentation: 'Accepted for compatibility; there are no followers.' },
+  { name: 'index.interval.bytes', type: 'int', default: '4096', check: int(0), documentation: 'Accepted for compatibility; tables have their own statistics.' },
+  { name: 'leader.replication.throttled.replicas', type: 'list', default: '', check: anything, documentation: 'Accepted for compatibility; there are no followers.' },
+  { name: 'max.compaction.lag.ms', type: 'long', default: '9223372036854775807', check: long(1n), documentation: 'Accepted for compatibility.' },
+  { name: 'max.message.bytes', type: 'int', setting: 'message.max.bytes', check: int(0), documentation: 'Largest record batch that the topic takes, as it is on the wire.' },
+  { name: 'message.timestamp.after.max.ms', type: 'long', setting: 'log.message.timestamp.after.max.ms', check: long(0n), documentation: 'How far ahead of the broker a CreateTime may be.' },
+  { name: 'message.timestamp.before.max.ms', type: 'long', setting: 'log.message.timestamp.before.max.ms', check: long(0n), documentation: 'How far behind the broker a CreateTime may be.' },
+  { name: 'message.timestamp.type', type: 'string', setting: 'log.message.timestamp.type', check: oneOf(['CreateTime', 'LogAppendTime']), documentation: 'Whether records carry the time of the producer or of the broker.' },
+  { name: 'min.cleanable.dirty.ratio', type: 'double', default: '0.5', check: ratio, documentation: 'Accepted for compatibility.' },
+  { name: 'min.compaction.lag.ms', type: 'long', default: '0', check: long(0n), documentation: 'Accepted for compatibility.' },
+  { name: 'min.insync.replicas', type: 'int', setting: 'min.insync.replicas', check: int(1), documentation: 'Accepted for compatibility; the object store replicates.' },
+  { name: 'preallocate', type: 'boolean', default: 'false', check: oneOf(['true', 'false']), documentation: 'Accepted for compatibility; there are no log files.' },
+  { name: 'retention.bytes', type: 'long', setting: 'log.retention.bytes', check: long(LONG_MIN), documentation: 'Size of a partition beyond which old records may be deleted; -1 keeps them.' },
+  { name: 'retention.ms', type: 'long', setting: 'log.retention.ms', check: long(-1n), documentation: 'Age at which records may be deleted; -1 keeps them.' },
+  { name: 'segment.bytes', type: 'int', default: '1073741824', check: int(14), documentation: 'Accepted for compatibility; tables have files, not segments.' },
+  { name: 'segment.index.bytes', type: 'int', default: '10485760', check: int(4), documentation: 'Accepted for compatibility.' },
+  { name: 'segment.jitter.ms', type: 'long', default: '0', check: long(0n), documentation: 'Accepted for compatibility.' },
+  { name: 'segment.ms', type: 'long', default: '604800000', check: long(1n), documentation: 'Accepted for compatibility.' },
+  { name: 'unclean.leader.election.enable', type: 'boolean', default: 'false', check: oneOf(['true', 'false']), documentation: 'Accepted for compatibility; a leader always has every acknowledged record.' },
+  { name: 'bayou.table.flush.interval.ms', type: 'int', setting: 'table.flush.interval.ms', check: int(10), documentation: 'How often new records are committed to the Delta table of the topic.' },
+  { name: 'bayou.table.flush.bytes', type: 'int', setting: 'table.flush.bytes', check: int(65_536), documentation: 'Unflushed bytes that commit the table before its interval is over.' },
+]
+
+const byName = new Map(topicConfigs.map((definition) => [definition.name, definition]))
+
+export function topicConfigDefinition(name: string): TopicConfigDefinition | undefined {
+  return byName.get(name)
+}
+
+/** What is wrong with the configs of a CreateTopics or alter request, in Kafka's words where it has some; null when all is well. */
+export function topicConfigProblem(configs: ReadonlyMap<string, string | null>): string | null {
+  for (const [name, value] of configs) {
+    const definition = byName.get(name)
+    if (definition === undefined) return `Unknown topic config name: ${name}`
+    if (value === null) return `Null value not supported for topic configs: ${name}`
+    const problem = definition.check(value.trim())
+    if (problem !== null) return `Invalid value ${value} for configuration ${name}: ${problem}`
+  }
+  return null
+}
+
+/** The value in force: the topic's own, else the broker's. */
+export function effectiveTopicConfig(definition: TopicConfigDefinition, own: Readonly<Record<string, string>>, config: Config): string {
+  return own[definition.name] ?? defaultTopicConfig(definition, config)
+}
+
+export function defaultTopicConfig(definition: TopicConfigDefinition, config: Config): string {
+  return definition.setting !== undefined ? String(config[definition.setting]) : (definition.default ?? '')
+}
+
+/** The part of a topic's configs that its partition logs act on. */
+export function logConfigOf(own: Readonly<Record<string, string>>, config: Config): TopicLogConfig {
+  const value = (name: string): string => effectiveTopicConfig(byName.get(name)!, own, config).trim()
+  const compression = value('compression.type')
+  return {
+    maxMessageBytes: Number(value('max.message.bytes')),
+    timestampType: value('message.timestamp.type') === 'LogAppendTime' ? 'LogAppendTime' : 'CreateTime',
+    timestampBeforeMaxMs: Number(value('message.timestamp.before.max.ms')),
+    timestampAfterMaxMs: Number(value('message.timestamp.after.max.ms')),
+    compression: compression === 'uncompressed' ? 'none' : (compression as TopicLogConfig['compression']),
+    compacted: value('cleanup.policy').split(',').map((policy) => policy.trim()).includes('compact'),
+    flushIntervalMs: Number(value('bayou.table.flush.interval.ms')),
+    flushBytes: Number(value('bayou.table.flush.bytes')),
+  }
+}
+
+function anything(): null {
+  return null
+}
+
+function oneOf(allowed: readonly string[]): (value: string) => string | null {
+  return (value) => (allowed.includes(value) ? null : `String must be one of: ${allowed.join(', ')}`)
+}
+
+function listOf(allowed: readonly string[]): (value: string) => string | null {
+  return (value) => {
+    const items = value.split(',').map((item) => item.trim()).filter((item) => item !== '')
+    if (items.length === 0) return `Configuration must not be empty. Valid values include: ${allowed.join(', ')}`
+    const bad = items.find((item) => !allowed.includes(item))
+    return bad === undefined ? null : `String must be one of: ${allowed.join(', ')}`
+  }
+}
+
+function int(min: number): (value: string) => string | null {
+  return (value) => {
+    if (!/^[+-]?\d{1,18}$/.test(value) || Math.abs(Number(value)) > 0x7fff_ffff) return 'Not a number of type INT'
+    return Number(value) < min ? `Value must be at least ${min}` : null
+  }
+}
+
+function long(min: bigint): (value: string) => string | null {
+  return (value) => {
+    if (!/^[+-]?\d{1,30}$/.test(value)) return 'Not a number of type LONG'
+    const number = BigInt(value)
+    if (number > LONG_MAX || number < LONG_MIN) return 'Not a number of type LONG'
+    return number < min ? `Value must be at least ${min}` : null
+  }
+}
+
+function ratio(value: string): string | null {
+  const number = Number(value)
+  if (value === '' || Number.isNaN(number)) return 'Not a number of type DOUBLE'
+  return number < 0 || number > 1 ? 'Value must be between 0 and 1' : null
+}

@@ -1,0 +1,222 @@
+/**
+ * Topics: creation with all of Kafka's checks, deletion, lookup. What exists is decided by the journal; the partition logs of what exists
+ * are held by the storage engine. Outcomes carry Kafka error codes, since two APIs and auto-creation answer with them.
+ */
+import { KafkaError } from '../../protocol/errors.ts'
+import type { StorageEngine } from '../../storage/engine/engine.ts'
+import type { Env } from '../../storage/env.ts'
+import type { TopicRecord } from '../../storage/journal/entries.ts'
+import type { Journal } from '../../storage/journal/journal.ts'
+import { freeLocation, topicByName } from '../../storage/journal/state.ts'
+import type { JournalState } from '../../storage/journal/state.ts'
+import type { PartitionLog } from '../../storage/partition/types.ts'
+import type { Config } from '../config/settings.ts'
+import type { Logger } from '../logging.ts'
+import { topicConfigProblem } from './topic-configs.ts'
+import { OFFSETS_TOPIC, collisionKey, isInternalTopic, topicNameProblem } from './topic-names.ts'
+
+/** More partitions than this in one request would be a typing error or an attack. */
+const PARTITIONS_MAX = 100_000
+
+export interface TopicSpec {
+  readonly name: string
+  /** -1: num.partitions. */
+  readonly partitions: number
+  /** -1: the default. Any value up to the number of brokers is accepted and means nothing: the store replicates. */
+  readonly replicationFactor: number
+  readonly configs: ReadonlyMap<string, string | null>
+  /** Partition index → broker ids; empty when the broker shall decide. */
+  readonly assignments?: ReadonlyMap<number, readonly number[]>
+}
+
+export type TopicOutcome =
+  | { readonly kind: 'ok'; readonly topic: TopicRecord }
+  | { readonly kind: 'error'; readonly code: number; readonly message: string }
+
+export interface TopicsDependencies {
+  readonly journal: Journal
+  readonly engine: StorageEngine
+  readonly config: Config
+  readonly env: Env
+  readonly log: Logger
+}
+
+export class Topics {
+  readonly #deps: TopicsDependencies
+  /** Auto-creations under way, so that a thousand metadata requests for one name create it once. */
+  readonly #creating = new Map<string, Promise<TopicOutcome>>()
+
+  constructor(deps: TopicsDependencies) {
+    this.#deps = deps
+  }
+
+  all(): Iterable<TopicRecord> {
+    return this.#deps.journal.state.topics.values()
+  }
+
+  byName(name: string): TopicRecord | null {
+    return topicByName(this.#deps.journal.state, name)
+  }
+
+  byId(id: string): TopicRecord | null {
+    return this.#deps.journal.state.topics.get(id) ?? null
+  }
+
+  partition(topicId: string, partition: number): PartitionLog | null {
+    return this.#deps.engine.partition(topicId, partition)
+  }
+
+  /** Checks everything and, unless `validateOnly`, creates the topic; it is durable and usable when this resolves. */
+  async create(spec: TopicSpec, options: { readonly validateOnly?: boolean } = {}): Promise<TopicOutcome> {
+    const { config, journal, env, log } = this.#deps
+    const checked = this.#check(spec)
+    if (checked.kind === 'error') return checked
+    const { partitions } = checked
+    const id = env.uuid()
+    const build = (state: JournalState): TopicRecord | { kind: 'refused'; reason: TopicOutcome & { kind: 'error' } } => {
+      const problem = nameTaken(state, spec.name)
+      if (problem !== null) return { kind: 'refused', reason: problem }
+      return {
+        id,
+        name: spec.name,
+        partitions,
+        configs: Object.fromEntries([...spec.configs].map(([name, value]) => [name, (value ?? '').trim()])),
+        location: freeLocation(state, spec.name, id),
+        createdMs: env.clock.now(),
+        internal: isInternalTopic(spec.name),
+      }
+    }
+    if (options.validateOnly === true) {
+      const built = build(journal.state)
+      return 'kind' in built ? built.reason : { kind: 'ok', topic: built }
+    }
+    const outcome = await journal.append((state) => {
+      const built = build(state)
+      return 'kind' in built ? built : [{ type: 'topic-created', topic: built }]
+    })
+    switch (outcome.kind) {
+      case 'appended': {
+        const topic = journal.state.topics.get(id)
+        if (topic === undefined) return error(KafkaError.UNKNOWN_SERVER_ERROR, 'The topic was deleted while it was created.')
+        this.#deps.engine.syncTopics()
+        log.info({ topic: topic.name, id, partitions, location: topic.location, configs: topic.configs }, 'topic created')
+        return { kind: 'ok', topic }
+      }
+      case 'refused':
+        return outcome.reason
+      default:
+        return error(KafkaError.REQUEST_TIMED_OUT, `The broker is stopping; whether the topic was created is ${outcome.kind}. (${config.store})`)
+    }
+  }
+
+  /** For Metadata requests and producers: the topic, created with defaults where that is allowed. */
+  async autoCreate(name: string): Promise<TopicOutcome> {
+    const existing = this.byName(name)
+    if (existing !== null) return { kind: 'ok', topic: existing }
+    let creating = this.#creating.get(name)
+    if (creating === undefined) {
+      creating = this.create(this.#autoSpec(name)).finally(() => this.#creating.delete(name))
+      this.#creating.set(name, creating)
+    }
+    const outcome = await creating
+    if (outcome.kind === 'error' && outcome.code === KafkaError.TOPIC_ALREADY_EXISTS) {
+      const winner = this.byName(name)
+      if (winner !== null) return { kind: 'ok', topic: winner }
+    }
+    return outcome
+  }
+
+  async delete(id: string): Promise<TopicOutcome> {
+    const topic = this.byId(id)
+    if (topic === null) return error(KafkaError.UNKNOWN_TOPIC_ID, 'This server does not host this topic ID.')
+    const outcome = await this.#deps.journal.append((state) =>
+      state.topics.has(id) ? [{ type: 'topic-deleted', id }] : { kind: 'refused' as const, reason: 'gone' },
+    )
+    switch (outcome.kind) {
+      case 'appended':
+        this.#deps.engine.syncTopics()
+        this.#deps.log.info({ topic: topic.name, id }, 'topic deleted')
+        return { kind: 'ok', topic }
+      case 'refused':
+        return error(KafkaError.UNKNOWN_TOPIC_OR_PARTITION, 'This server does not host this topic-partition.')
+      default:
+        return error(KafkaError.REQUEST_TIMED_OUT, 'The broker is stopping.')
+    }
+  }
+
+  #autoSpec(name: string): TopicSpec {
+    if (name === OFFSETS_TOPIC) {
+      return {
+        name,
+        partitions: this.#deps.config['offsets.topic.num.partitions'],
+        replicationFactor: -1,
+        configs: new Map([
+          ['cleanup.policy', 'compact'],
+          ['compression.type', 'producer'],
+          ['segment.bytes', '104857600'],
+        ]),
+      }
+    }
+    return { name, partitions: -1, replicationFactor: -1, configs: new Map() }
+  }
+
+  #check(spec: TopicSpec): { kind: 'ok'; partitions: number } | (TopicOutcome & { kind: 'error' }) {
+    const { config } = this.#deps
+    const badName = topicNameProblem(spec.name)
+    if (badName !== null) return error(KafkaError.INVALID_TOPIC_EXCEPTION, badName)
+    let partitions = spec.partitions === -1 ? config['num.partitions'] : spec.partitions
+    if (spec.assignments !== undefined && spec.assignments.size > 0) {
+      if (spec.partitions !== -1 || spec.replicationFactor !== -1) {
+        return error(
+          KafkaError.INVALID_REQUEST,
+          'A manual partition assignment was specified, but numPartitions or replicationFactor was not set to -1.',
+        )
+      }
+      const problem = assignmentProblem(spec.assignments, config['node.id'])
+      if (problem !== null) return error(KafkaError.INVALID_REPLICA_ASSIGNMENT, problem)
+      partitions = spec.assignments.size
+    }
+    if (partitions < 1) return error(KafkaError.INVALID_PARTITIONS, 'Number of partitions was set to an invalid non-positive value.')
+    if (partitions > PARTITIONS_MAX) return error(KafkaError.INVALID_PARTITIONS, `At most ${PARTITIONS_MAX} partitions can be created at once.`)
+    if (spec.replicationFactor < -1 || spec.replicationFactor === 0) {
+      return error(KafkaError.INVALID_REPLICATION_FACTOR, 'Replication factor must be larger than 0, or -1 to use the default value.')
+    }
+    if (spec.replicationFactor > 1) {
+      return error(
+        KafkaError.INVALID_REPLICATION_FACTOR,
+        `Unable to replicate the partition ${spec.replicationFactor} time(s): The target replication factor of ${spec.replicationFactor} cannot be reached because only 1 broker(s) are registered.`,
+      )
+    }
+    const badConfig = topicConfigProblem(spec.configs)
+    return badConfig === null ? { kind: 'ok', partitions } : error(KafkaError.INVALID_CONFIG, badConfig)
+  }
+}
+
+function nameTaken(state: JournalState, name: string): (TopicOutcome & { kind: 'error' }) | null {
+  if (state.topicIdsByName.has(name)) return error(KafkaError.TOPIC_ALREADY_EXISTS, `Topic '${name}' already exists.`)
+  if (/[._]/.test(name)) {
+    const key = collisionKey(name)
+    for (const other of state.topicIdsByName.keys()) {
+      if (collisionKey(other) === key) {
+        return error(KafkaError.INVALID_TOPIC_EXCEPTION, `Topic '${name}' collides with existing topic: ${other}`)
+      }
+    }
+  }
+  return null
+}
+
+function assignmentProblem(assignments: ReadonlyMap<number, readonly number[]>, nodeId: number): string | null {
+  for (let partition = 0; partition < assignments.size; partition++) {
+    const brokers = assignments.get(partition)
+    if (brokers === undefined) return 'partitions should be a consecutive 0-based integer sequence'
+    if (brokers.length === 0) return 'The manual partition assignment includes an empty replica list.'
+    if (new Set(brokers).size !== brokers.length) return `The manual partition assignment includes the broker ${brokers[0]} more than once.`
+    const unknown = brokers.find((id) => id !== nodeId)
+    if (unknown !== undefined) return `The manual partition assignment includes broker ${unknown}, but no such broker is registered.`
+  }
+  return null
+}
+
+function error(code: number, message: string): TopicOutcome & { kind: 'error' } {
+  return { kind: 'error', code, message }
+}

@@ -1,0 +1,487 @@
+/**
+ * The storage engine of one broker process: the partition logs of all topics, the lane that they share, the flusher that turns them into
+ * tables, and the loops around them. It owns recovery (DESIGN §4): a start takes the next incarnation, fences the lanes before it, reads
+ * the newest checkpoint and what came after, and writes a checkpoint of its own before it serves.
+ */
+import { DeltaTable } from '../delta/table.ts'
+import type { CheckpointEngine } from '../delta/checkpoint-engine.ts'
+import type { Env } from '../env.ts'
+import type { Journal } from '../journal/journal.ts'
+import type { TopicRecord } from '../journal/entries.ts'
+import { checkpointSeqs, checkpointsKept, writeCheckpoint } from '../lane/checkpoint-store.ts'
+import { LaneCollector } from '../lane/collector.ts'
+import { LaneWriter } from '../lane/lane-writer.ts'
+import { readBatches } from '../lane/read-batches.ts'
+import type { LaneId, LaneObserver, LaneOptions, LaneRef } from '../lane/types.ts'
+import { Flusher, adoptFlushed } from '../maintenance/flusher.ts'
+import type { FlushObserver, FlushableTopic, FlusherOptions } from '../maintenance/flusher.ts'
+import type { ObjectStore } from '../objects/object-store.ts'
+import type { ParquetCodec } from '../parquet/parquet-codec.ts'
+import type { BatchEntry } from '../partition/batch-entry.ts'
+import { HotCache } from '../partition/hot-cache.ts'
+import { StoredPartitionLog } from '../partition/log.ts'
+import type { ColdReads, PartitionHost } from '../partition/log.ts'
+import type { PartitionLog, TopicLogConfig } from '../partition/types.ts'
+import { laneCheckpointKey } from '../paths.ts'
+import type { Incarnation, LogVersion, Uuid } from '../types.ts'
+import { encodeCheckpoint, encodePartition } from './checkpoint-codec.ts'
+import { LaneUsage } from './lane-usage.ts'
+import { recover } from './recovery.ts'
+import type { RecoveredLane } from './recovery.ts'
+import { purgeTopic } from './purge.ts'
+
+/** Control row that says nothing. */
+const CONTROL_NOTHING = 0
+const NO_TOPIC = 'AAAAAAAAAAAAAAAAAAAAAA'
+
+export interface EngineOptions {
+  readonly nodeId: number
+  readonly lane: LaneOptions
+  readonly checkpointIntervalMs: number
+  readonly journalPollMs: number
+  readonly cacheBytes: number
+  readonly producerExpirationMs: number
+  readonly flush: FlusherOptions
+}
+
+export interface EngineObserver {
+  readonly lane: LaneObserver
+  readonly flush: FlushObserver
+  info(message: string, fields: Readonly<Record<string, unknown>>): void
+  warn(message: string, fields: Readonly<Record<string, unknown>>): void
+}
+
+export interface EngineDependencies {
+  readonly env: Env
+  readonly store: ObjectStore
+  readonly journal: Journal
+  readonly workers: Pick<ParquetCodec, 'encode'>
+  readonly checkpoints: CheckpointEngine
+  /** Made for this engine, which tells it where tables are. */
+  readonly coldReads: (tableOf: (topicId: Uuid) => Promise<DeltaTable | null>) => ColdReads
+  readonly configOf: (topic: TopicRecord) => TopicLogConfig
+  readonly options: EngineOptions
+  readonly observer: EngineObserver
+  /** Called once when another process took over: nothing is acknowledged any more. */
+  readonly onFenced: (reason: string) => void
+  /** After each of our commits to a table; maintenance hooks in here. */
+  readonly onCommitted?: (topic: TopicLogs) => void
+}
+
+/** A topic with its partition logs. */
+export class TopicLogs implements FlushableTopic {
+  readonly record: TopicRecord
+  readonly table: DeltaTable
+  readonly logs: StoredPartitionLog[] = []
+  config: TopicLogConfig
+  deleted = false
+  #creating: Promise<void> | null = null
+  readonly #env: Env
+
+  constructor(env: Env, record: TopicRecord, config: TopicLogConfig, table: DeltaTable) {
+    this.#env = env
+    this.record = record
+    this.config = config
+    this.table = table
+  }
+
+  get id(): Uuid {
+    return this.record.id
+  }
+  get name(): string {
+    return this.record.name
+  }
+
+  async ensureTable(): Promise<void> {
+    if (this.table.isLoaded) return
+    this.#creating ??= this.#create().finally(() => (this.#creating = null))
+    await this.#creating
+  }
+
+  async #create(): Promise<void> {
+    const outcome = await this.table.create({ topicId: this.id, name: this.name }, this.#env.uuid())
+    if (outcome.kind === 'occupied') {
+      throw new Error(`${this.table.location} holds another table (id ${outcome.id}); move it away, Bayou does not write to it`)
+    }
+  }
+}
+
+export class StorageEngine implements PartitionHost {
+  readonly env: Env
+  readonly cache: HotCache
+  readonly cold: ColdReads
+  readonly lane: LaneId
+  readonly #deps: EngineDependencies
+  readonly #topics = new Map<Uuid, TopicLogs>()
+  readonly #usage = new LaneUsage()
+  readonly #flusher: Flusher
+  #writer!: LaneWriter
+  #collector!: LaneCollector
+  /** Lanes of earlier incarnations that still hold unflushed batches or uncollected segments. */
+  #oldLanes: RecoveredLane[] = []
+  readonly #partitionLines = new Map<PartitionLog, Uint8Array>()
+  /** Checkpoints of this lane that are in the store, ascending. */
+  readonly #checkpointSeqs: LogVersion[] = []
+  #dirty = false
+  #fenced = false
+  #closing = false
+  readonly #stop = new AbortController()
+  readonly #loops: Promise<void>[] = []
+  #checkpointing: Promise<void> = Promise.resolve()
+  readonly #purging = new Set<Uuid>()
+
+  private constructor(deps: EngineDependencies, incarnation: Incarnation) {
+    this.#deps = deps
+    this.env = deps.env
+    this.lane = { brokerId: deps.options.nodeId, incarnation }
+    this.cache = new HotCache(deps.options.cacheBytes)
+    this.cold = deps.coldReads((topicId) => this.#tableOf(topicId))
+    this.#flusher = new Flusher({
+      env: deps.env,
+      store: deps.store,
+      workers: deps.workers,
+      readLane: (refs) => this.readLane(refs),
+      options: deps.options.flush,
+      observer: deps.observer.flush,
+      committed: (topic) => {
+        this.#dirty = true
+        const logs = this.#topics.get(topic.id)
+        if (logs !== undefined) deps.onCommitted?.(logs)
+      },
+    })
+  }
+
+  /** Takes over the store. Resolves when everything that was acknowledged before can be served. Throws StoreError. */
+  static async start(deps: EngineDependencies, host: Readonly<Record<string, string>>): Promise<StorageEngine> {
+    const outcome = await deps.journal.append((state) => [
+      ...(state.clusterId === null ? [{ type: 'cluster-created' as const, clusterId: deps.env.uuid() }] : []),
+      { type: 'incarnation-started', brokerId: deps.options.nodeId, host },
+    ])
+    if (outcome.kind !== 'appended') throw new Error(`the broker could not register in the journal: ${outcome.kind}`)
+    const engine = new StorageEngine(deps, outcome.version)
+    await engine.#recover()
+    engine.#startLoops()
+    return engine
+  }
+
+  get incarnation(): Incarnation {
+    return this.lane.incarnation
+  }
+  get isFenced(): boolean {
+    return this.#fenced
+  }
+  get clusterId(): Uuid {
+    return this.#deps.journal.state.clusterId ?? ''
+  }
+  /** Bytes accepted and not yet durable. */
+  get pendingBytes(): number {
+    return this.#writer.pendingBytes
+  }
+  get hasRoom(): boolean {
+    return this.#writer.hasRoom
+  }
+  /** How long the oldest write to the lane has been under way, milliseconds. */
+  get oldestInflightMs(): number {
+    return this.#writer.oldestInflightMs
+  }
+
+  /** Calls back once the lane has room again, or is over. */
+  whenRoom(callback: () => void): void {
+    this.#writer.whenRoom(callback)
+  }
+
+  topics(): Iterable<TopicLogs> {
+    return this.#topics.values()
+  }
+
+  topic(id: Uuid): TopicLogs | null {
+    return this.#topics.get(id) ?? null
+  }
+
+  partition(topicId: Uuid, partition: number): StoredPartitionLog | null {
+    return this.#topics.get(topicId)?.logs[partition] ?? null
+  }
+
+  /** Brings the partition logs in line with the journal: opens what was created, closes and purges what was deleted. */
+  syncTopics(): void {
+    const { topics, deletedTopics } = this.#deps.journal.state
+    for (const record of topics.values()) this.#openTopic(record)
+    for (const [id, logs] of this.#topics) if (!topics.has(id)) this.#dropTopic(logs)
+    for (const record of deletedTopics.values()) this.#purge(record)
+  }
+
+  // ---- PartitionHost ----------------------------------------------------------------------------------------------------------
+
+  submit(entry: BatchEntry): void {
+    if (!this.#writer.append(entry)) queueMicrotask(() => entry.failed('fenced'))
+  }
+
+  batchDurable(log: StoredPartitionLog, entry: BatchEntry): void {
+    if (entry.ref !== null) this.#usage.retain(entry.ref)
+    this.#changed(log)
+    const topic = this.#topics.get(log.topicId)
+    if (topic !== undefined && !this.#closing) this.#flusher.touch(topic)
+  }
+
+  batchReleased(entry: BatchEntry): void {
+    if (entry.ref !== null) this.#usage.release(entry.ref)
+    this.#dirty = true
+    const log = this.partition(entry.topicId, entry.partition)
+    if (log !== null) this.#partitionLines.delete(log)
+  }
+
+  async readLane(refs: readonly LaneRef[]): Promise<readonly Uint8Array[]> {
+    return await readBatches(this.#deps.store, refs)
+  }
+
+  // ---- start and recovery -----------------------------------------------------------------------------------------------------
+
+  async #recover(): Promise<void> {
+    const { store, env, journal, observer } = this.#deps
+    const startedMs = env.clock.monotonic()
+    const recovered = await recover(store, env, journal.state, this.lane)
+    this.#oldLanes = [...recovered.lanes]
+    for (const record of journal.state.topics.values()) this.#openTopic(record)
+    for (const state of recovered.partitions) this.partition(state.topicId, state.partition)?.restore(state)
+    const nowMs = env.clock.now()
+    for (const { row, ref } of recovered.batches) this.partition(row.topicId, row.partition)?.replay(row, ref, nowMs)
+    await this.#adoptTables()
+    this.#writer = new LaneWriter({
+      store,
+      env,
+      lane: this.lane,
+      firstSeq: 0,
+      options: this.#deps.options.lane,
+      observer: observer.lane,
+      log: (level, message, fields) => (level === 'info' ? observer.info(message, fields) : observer.warn(message, fields)),
+      onFenced: () => this.#onFenced('another broker process took over the lane'),
+    })
+    this.#collector = new LaneCollector({ store, lane: this.lane, of: { kind: 'live', firstSeq: 0 } })
+    // Nothing may be acknowledged in this lane before its first checkpoint is durable: recovery looks at the newest lane that has one.
+    await this.#checkpoint()
+    for (const record of journal.state.deletedTopics.values()) this.#purge(record)
+    observer.info('recovered', {
+      incarnation: this.incarnation,
+      topics: this.#topics.size,
+      lanes: recovered.lanes.length,
+      segments: recovered.segments,
+      batches: recovered.batches.length,
+      millis: Math.round(env.clock.monotonic() - startedMs),
+    })
+  }
+
+  /** The tables say what is flushed; only those of partitions with unflushed batches are asked. */
+  async #adoptTables(): Promise<void> {
+    const queue = [...this.#topics.values()].filter((topic) => topic.logs.some((log) => log.unflushedBytes > 0))
+    const worker = async (): Promise<void> => {
+      for (let topic = queue.shift(); topic !== undefined; topic = queue.shift()) {
+        try {
+          await topic.ensureTable()
+          adoptFlushed(topic)
+        } catch (error) {
+          this.#deps.observer.warn('the table of a topic could not be read at start; its records are served from the lanes', {
+            topic: topic.name,
+            err: error,
+          })
+        }
+      }
+    }
+    await Promise.all(Array.from({ length: 16 }, worker))
+  }
+
+  #openTopic(record: TopicRecord): void {
+    let topic = this.#topics.get(record.id)
+    const config = this.#deps.configOf(record)
+    if (topic === undefined) {
+      const table = new DeltaTable(this.#deps.store, this.env, record.location, {
+        checkpoints: this.#deps.checkpoints,
+        warn: (message, fields) => this.#deps.observer.warn(message, { topic: record.name, ...fields }),
+      })
+      topic = new TopicLogs(this.env, record, config, table)
+      this.#topics.set(record.id, topic)
+    }
+    topic.config = config
+    for (const log of topic.logs) log.setConfig(config)
+    while (topic.logs.length < record.partitions) {
+      topic.logs.push(new StoredPartitionLog(this, record.id, topic.logs.length, this.incarnation, config))
+    }
+  }
+
+  #dropTopic(topic: TopicLogs): void {
+    topic.deleted = true
+    this.#topics.delete(topic.id)
+    this.#flusher.forget(topic.id)
+    for (const log of topic.logs) {
+      log.delete()
+      this.#partitionLines.delete(log)
+    }
+    this.#dirty = true
+  }
+
+  #purge(record: TopicRecord): void {
+    if (this.#purging.has(record.id) || this.#fenced) return
+    this.#purging.add(record.id)
+    const { store, env, journal, observer } = this.#deps
+    this.#loops.push(
+      purgeTopic(store, env, record.location, this.#stop.signal)
+        .then(async (done) => {
+          if (done) await journal.append((state) => (state.deletedTopics.has(record.id) ? [{ type: 'topic-purged', id: record.id }] : []))
+        })
+        .catch((error: unknown) => observer.warn('the data of a deleted topic could not be removed; the next start tries again', { topic: record.name, err: error })),
+    )
+  }
+
+  async #tableOf(topicId: Uuid): Promise<DeltaTable | null> {
+    const topic = this.#topics.get(topicId)
+    if (topic === undefined) return null
+    await topic.ensureTable()
+    return topic.table
+  }
+
+  // ---- loops ------------------------------------------------------------------------------------------------------------------
+
+  #startLoops(): void {
+    const { options, observer } = this.#deps
+    const every = async (ms: number, task: () => Promise<void>): Promise<void> => {
+      while (!this.#stop.signal.aborted) {
+        await this.env.clock.sleep(ms, this.#stop.signal)
+        if (this.#stop.signal.aborted) return
+        try {
+          await task()
+        } catch (error) {
+          observer.warn('a background task failed and will be tried again', { err: error })
+        }
+      }
+    }
+    this.#loops.push(
+      every(options.checkpointIntervalMs, () => this.checkpoint()),
+      every(options.journalPollMs, () => this.#pollJournal()),
+    )
+  }
+
+  /** Learns of topics that others created or deleted, and of successors even when nothing is written. */
+  async #pollJournal(): Promise<void> {
+    await this.#deps.journal.poll()
+    const successor = [...this.#deps.journal.state.incarnations.keys()].find((incarnation) => incarnation > this.incarnation)
+    if (successor !== undefined) this.#onFenced(`incarnation ${successor} took over`)
+    else this.syncTopics()
+  }
+
+  #onFenced(reason: string): void {
+    if (this.#fenced) return
+    this.#fenced = true
+    this.#stop.abort()
+    this.#writer.abandon()
+    for (const topic of this.#topics.values()) for (const log of topic.logs) log.close()
+    void this.#flusher.close()
+    this.#deps.onFenced(reason)
+  }
+
+  #changed(log: PartitionLog): void {
+    this.#dirty = true
+    this.#partitionLines.delete(log)
+  }
+
+  /** Writes the recovery state if anything changed, then lets go of segments that no recovery needs (P5). */
+  async checkpoint(): Promise<void> {
+    if (!this.#dirty || this.#fenced) return
+    this.#checkpointing = this.#checkpointing.catch(() => undefined).then(() => this.#checkpoint())
+    await this.#checkpointing
+  }
+
+  async #checkpoint(): Promise<void> {
+    const { store, env, options } = this.#deps
+    if (this.#checkpointSeqs.at(-1) === this.#writer.committedSeq) await this.#advanceLane()
+    if (this.#fenced) return
+    // From here to the encoding nothing may be awaited: the state must be that of one lane position.
+    const seq = this.#writer.committedSeq
+    this.#dirty = false
+    const lines: Uint8Array[] = []
+    const expiredMs = env.clock.now() - options.producerExpirationMs
+    for (const topic of this.#topics.values()) {
+      for (const log of topic.logs) {
+        if (log.logEndOffset === 0 && log.highWatermark === 0) continue
+        log.expireProducers(expiredMs)
+        let line = this.#partitionLines.get(log)
+        if (line === undefined) {
+          line = encodePartition(log.checkpoint())
+          this.#partitionLines.set(log, line)
+        }
+        lines.push(line)
+      }
+    }
+    const needed = this.#usage.needed(this.lane)
+    const oldNeeded = this.#oldLanes.map((old) => ({ old, needed: this.#usage.needed(old.lane) }))
+    try {
+      const written = await writeCheckpoint(store, env, this.lane, seq, encodeCheckpoint(lines), { signal: this.#stop.signal })
+      if (written !== 'written') throw new Error(`the checkpoint of the lane was not written: ${written}`)
+    } catch (error) {
+      this.#dirty = true
+      throw error
+    }
+    this.#checkpointSeqs.push(seq)
+    await this.#collect(needed, oldNeeded)
+  }
+
+  /** A checkpoint is never replaced: where only flushing made progress, an empty control row takes the lane one step on. */
+  #advanceLane(): Promise<void> {
+    return new Promise((resolve) => {
+      const nothing = { type: CONTROL_NOTHING, topicId: NO_TOPIC, partition: -1, payload: new Uint8Array(0) }
+      if (!this.#writer.appendControl(nothing, { durable: () => resolve(), failed: () => resolve() })) resolve()
+    })
+  }
+
+  /** Segments below the oldest checkpoint that is kept and without unflushed batches go; lanes with nothing left are retired. */
+  async #collect(
+    needed: ReadonlySet<LogVersion>,
+    oldNeeded: readonly { readonly old: RecoveredLane; readonly needed: ReadonlySet<LogVersion> }[],
+  ): Promise<void> {
+    const { store, journal } = this.#deps
+    const { brokerId, incarnation } = this.lane
+    const old = this.#checkpointSeqs.splice(0, this.#checkpointSeqs.length - checkpointsKept)
+    await store.delete(old.map((seq) => laneCheckpointKey(brokerId, incarnation, seq)))
+    await this.#collector.collect({ belowSeq: this.#checkpointSeqs[0]!, isNeeded: (seq) => needed.has(seq) })
+    for (const { old: dead, needed: still } of oldNeeded) {
+      await dead.collector.collect({ belowSeq: dead.fenceSeq, isNeeded: (seq) => still.has(seq) })
+      if (still.size > 0 || !dead.collector.isFinished) continue
+      await this.#dropCheckpoints(dead.lane)
+      const retired = dead.lane.incarnation
+      await journal.append((state) => (state.incarnations.has(retired) ? [{ type: 'incarnation-retired', incarnation: retired }] : []))
+      this.#oldLanes = this.#oldLanes.filter((other) => other !== dead)
+    }
+  }
+
+  async #dropCheckpoints(lane: LaneId): Promise<void> {
+    const seqs = await checkpointSeqs(this.#deps.store, lane)
+    await this.#deps.store.delete(seqs.map((seq) => laneCheckpointKey(lane.brokerId, lane.incarnation, seq)))
+  }
+
+  /**
+   * An orderly stop: everything accepted becomes durable, tables are flushed as far as the bound allows, a last checkpoint is written.
+   * @param timeoutMs bound of the whole
+   */
+  async close(timeoutMs: number): Promise<void> {
+    this.#closing = true
+    const bound = new AbortController()
+    const timer = this.env.clock.schedule(timeoutMs, () => bound.abort())
+    try {
+      if (!this.#fenced) {
+        await Promise.race([this.#writer.flush(), aborted(bound.signal)])
+        await this.#flusher.drain(bound.signal)
+        if (!bound.signal.aborted) await Promise.race([this.checkpoint().catch(() => undefined), aborted(bound.signal)])
+        await Promise.race([this.#writer.close(), aborted(bound.signal)])
+      }
+    } finally {
+      timer.cancel()
+      this.#stop.abort()
+      this.#writer.abandon()
+      for (const topic of this.#topics.values()) for (const log of topic.logs) log.close()
+      await Promise.race([Promise.all([this.#flusher.close(), ...this.#loops]), aborted(bound.signal)])
+    }
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+}

@@ -1,0 +1,388 @@
+/**
+ * From durable batches to rows of a table: one Delta commit per flush of a topic, with a `txn` action per partition (P4). A topic is looked
+ * at only while it has something to flush; an idle one costs nothing.
+ *
+ *   run of batches → Parquet in a worker → PUT → commit (settled, rebased) → read back → the lanes may let go
+ */
+import { encodeStats } from '../delta/stats.ts'
+import type { AddFile } from '../delta/actions.ts'
+import { encodePath } from '../delta/actions.ts'
+import type { CommitOutcome, TableChange } from '../delta/change.ts'
+import { flushAppId } from '../delta/table.ts'
+import type { DeltaTable } from '../delta/table.ts'
+import type { Env, Timer } from '../env.ts'
+import { backoffMs } from '../log/create-once.ts'
+import type { ObjectStore } from '../objects/object-store.ts'
+import { StoreError } from '../objects/object-store.ts'
+import type { EncodedFile } from '../parquet/encode.ts'
+import type { ParquetCodec } from '../parquet/parquet-codec.ts'
+import { dataFilePath } from '../paths.ts'
+import { LaneObjectMissingError } from '../lane/read-batches.ts'
+import type { LaneRef } from '../lane/types.ts'
+import type { FlushRun, StoredPartitionLog } from '../partition/log.ts'
+import type { TopicLogConfig } from '../partition/types.ts'
+import type { Offset } from '../types.ts'
+import { assertNever } from '../types.ts'
+
+/** A topic as the flusher sees it. */
+export interface FlushableTopic {
+  readonly id: string
+  readonly name: string
+  readonly config: TopicLogConfig
+  readonly logs: readonly StoredPartitionLog[]
+  readonly table: DeltaTable
+  /** Creates the table if it is not there yet. Throws StoreError or DeltaError. */
+  ensureTable(): Promise<void>
+  readonly deleted: boolean
+}
+
+export interface FlusherDependencies {
+  readonly env: Env
+  readonly store: ObjectStore
+  readonly workers: Pick<ParquetCodec, 'encode'>
+  readonly readLane: (refs: readonly LaneRef[]) => Promise<readonly Uint8Array[]>
+  readonly options: FlusherOptions
+  readonly observer: FlushObserver
+  /** After each commit of ours: maintenance looks whether a checkpoint or a compaction is due. */
+  readonly committed: (topic: FlushableTopic) => void
+}
+
+export interface FlusherOptions {
+  readonly parquetCompression: 'zstd' | 'snappy' | 'none'
+  /** Topics that are flushed at once. */
+  readonly topicsAtOnce: number
+  /** How long a table that cannot be written rests before the next try. */
+  readonly retryMs: number
+}
+
+export interface FlushObserver {
+  flushed(topic: string, result: { readonly rows: number; readonly bytes: number; readonly millis: number; readonly version: number }): void
+  trouble(topic: string, message: string, cause?: unknown): void
+  /** A batch that nobody can decode was set aside and left out of the table. */
+  quarantined(topic: string, partition: number, baseOffset: Offset, reason: string, key: string): void
+}
+
+/** Store writes of one flush at once. */
+const PUTS_AT_ONCE = 8
+/** How long the first batch after a pause waits for company: less than a person notices, enough for a burst to share a file. */
+const GATHER_MS = 50
+const REPLANS_MAX = 8
+
+interface TopicState {
+  readonly topic: FlushableTopic
+  timer: Timer | null
+  dueAtMs: number
+  running: Promise<void> | null
+  lastStartMs: number
+}
+
+export class Flusher {
+  readonly #deps: FlusherDependencies
+  readonly #states = new Map<string, TopicState>()
+  readonly #waiting: (() => void)[] = []
+  #active = 0
+  #closed = false
+  readonly #abort = new AbortController()
+
+  constructor(deps: FlusherDependencies) {
+    this.#deps = deps
+  }
+
+  /** To be called when a batch of the topic became durable: schedules a flush. Cheap when one is scheduled already. */
+  touch(topic: FlushableTopic): void {
+    if (this.#closed) return
+    let state = this.#states.get(topic.id)
+    if (state === undefined) {
+      state = { topic, timer: null, dueAtMs: Infinity, running: null, lastStartMs: -Infinity }
+      this.#states.set(topic.id, state)
+    }
+    if (state.timer !== null || state.running !== null) {
+      if (state.running === null && state.dueAtMs > this.#now() && unflushedBytes(topic) >= topic.config.flushBytes) this.#arm(state, 0)
+      return
+    }
+    this.#arm(state, Math.max(0, state.lastStartMs + topic.config.flushIntervalMs - this.#now(), Math.min(topic.config.flushIntervalMs, GATHER_MS)))
+  }
+
+  /** Flushes everything that is durable now, for an orderly stop. Resolves when done or when the signal aborts. */
+  async drain(signal: AbortSignal): Promise<void> {
+    const stop = (): void => this.#abort.abort()
+    signal.addEventListener('abort', stop, { once: true })
+    try {
+      await Promise.all(
+        [...this.#states.values()].map(async (state) => {
+          while (!signal.aborted && !state.topic.deleted && unflushedBytes(state.topic) > 0) {
+            const before = unflushedBytes(state.topic)
+            await this.#run(state)
+            if (unflushedBytes(state.topic) >= before) return
+          }
+        }),
+      )
+    } finally {
+      signal.removeEventListener('abort', stop)
+    }
+  }
+
+  forget(topicId: string): void {
+    const state = this.#states.get(topicId)
+    state?.timer?.cancel()
+    this.#states.delete(topicId)
+  }
+
+  /** Starts nothing any more and waits for what runs. */
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#abort.abort()
+    for (const state of this.#states.values()) state.timer?.cancel()
+    await Promise.all([...this.#states.values()].map((state) => state.running))
+  }
+
+  #now(): number {
+    return this.#deps.env.clock.monotonic()
+  }
+
+  #arm(state: TopicState, delayMs: number): void {
+    if (this.#closed) return
+    state.timer?.cancel()
+    state.dueAtMs = this.#now() + delayMs
+    state.timer = this.#deps.env.clock.schedule(delayMs, () => {
+      state.timer = null
+      void this.#run(state)
+    })
+  }
+
+  /** One flush of one topic at a time; what came meanwhile is scheduled afterwards. Never rejects. */
+  async #run(state: TopicState): Promise<void> {
+    if (state.running !== null) return state.running
+    state.timer?.cancel()
+    state.timer = null
+    const { topic } = state
+    const work = async (): Promise<void> => {
+      await this.#slot()
+      state.lastStartMs = this.#now()
+      let restMs = 0
+      try {
+        if (!topic.deleted && !this.#abort.signal.aborted) restMs = await this.#flush(topic)
+      } catch (error) {
+        // A predecessor that does not know its end yet may have flushed these batches and collected their segment.
+        if (error instanceof LaneObjectMissingError) await topic.table.poll().catch(() => undefined)
+        if (!topic.deleted && !this.#abort.signal.aborted) {
+          this.#deps.observer.trouble(topic.name, 'the table could not be flushed; its records stay in the lanes and the flush is tried again', error)
+        }
+        restMs = this.#deps.options.retryMs
+      } finally {
+        this.#active--
+        this.#waiting.shift()?.()
+        state.running = null
+      }
+      if (topic.deleted || this.#closed || unflushedBytes(topic) === 0) return
+      const nextMs = unflushedBytes(topic) >= topic.config.flushBytes ? 0 : state.lastStartMs + topic.config.flushIntervalMs - this.#now()
+      this.#arm(state, Math.max(0, restMs, nextMs))
+    }
+    state.running = work()
+    return state.running
+  }
+
+  async #slot(): Promise<void> {
+    while (this.#active >= this.#deps.options.topicsAtOnce) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    this.#active++
+  }
+
+  /** Gives how long to rest before the next try, 0 after a success. */
+  async #flush(topic: FlushableTopic): Promise<number> {
+    await topic.ensureTable()
+    const startedMs = this.#now()
+    for (let attempt = 0; attempt < REPLANS_MAX; attempt++) {
+      adoptFlushed(topic)
+      const runs = planRuns(topic)
+      if (runs.length === 0) return 0
+      const files = await this.#write(topic, runs)
+      if (topic.deleted) return 0
+      const change = changeOf(topic, runs, files, this.#deps.env)
+      const outcome = await this.#commit(topic, change)
+      switch (outcome.kind) {
+        case 'committed': {
+          if (!(await this.#verify(topic, outcome.version, change))) continue
+          for (const { log, run } of runs) log.markFlushed(run.endOffset)
+          const rows = files.reduce((sum, file) => sum + file.rows, 0)
+          const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
+          this.#deps.observer.flushed(topic.name, { rows, bytes, millis: this.#now() - startedMs, version: outcome.version })
+          this.#deps.committed(topic)
+          return 0
+        }
+        case 'already-applied':
+        case 'conflict':
+          await topic.table.poll()
+          continue
+        case 'suspended':
+          this.#deps.observer.trouble(topic.name, `flushing is suspended: ${outcome.reason}`)
+          return this.#deps.options.retryMs
+        default:
+          return assertNever(outcome)
+      }
+    }
+    this.#deps.observer.trouble(topic.name, `the flush lost against other writers of the table ${REPLANS_MAX} times`)
+    return this.#deps.options.retryMs
+  }
+
+  /** Repeats the same change until its outcome is known: an unknown one may land later and must never be built a second time. */
+  async #commit(topic: FlushableTopic, change: TableChange): Promise<CommitOutcome> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await topic.table.commit(change)
+      } catch (error) {
+        if (!(error instanceof StoreError && error.retriable) || this.#abort.signal.aborted || topic.deleted) throw error
+        this.#deps.observer.trouble(topic.name, 'the commit of a flush is not settled yet and is tried again', error)
+        await this.#deps.env.clock.sleep(backoffMs(this.#deps.env, attempt, 100, 10_000), this.#abort.signal)
+      }
+    }
+  }
+
+  /** Another log store may have overwritten the commit (DELTA-FACTS): then the flush is built again on what is there now. */
+  async #verify(topic: FlushableTopic, version: number, change: TableChange): Promise<boolean> {
+    const verified = await topic.table.verifyCommit(version, change.commitId, [])
+    switch (verified.kind) {
+      case 'intact':
+        return true
+      case 'overwritten':
+        this.#deps.observer.trouble(topic.name, `commit ${version} was overwritten by ${verified.by}; its records are committed again`)
+        await topic.table.load()
+        return false
+      case 'files-missing':
+        this.#deps.observer.trouble(topic.name, `data files of commit ${version} are gone from the store: ${verified.paths.join(', ')}`)
+        return true
+      default:
+        return assertNever(verified)
+    }
+  }
+
+  async #write(topic: FlushableTopic, runs: readonly PlannedRun[]): Promise<WrittenFile[]> {
+    const files: WrittenFile[] = []
+    const queue = [...runs]
+    const lane = async (): Promise<void> => {
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+        const file = await this.#writeRun(topic, next)
+        if (file !== null) files.push(file)
+      }
+    }
+    await Promise.all(Array.from({ length: Math.min(PUTS_AT_ONCE, runs.length) }, lane))
+    return files
+  }
+
+  async #writeRun(topic: FlushableTopic, { log, run }: PlannedRun): Promise<WrittenFile | null> {
+    const batches = await this.#bytesOf(run)
+    const encoded = await this.#deps.workers.encode({
+      partition: log.partition,
+      batches,
+      fromOffset: run.fromOffset,
+      endOffset: run.endOffset,
+      compression: this.#deps.options.parquetCompression,
+    })
+    for (const bad of encoded.unreadable) await this.#quarantine(topic, log.partition, run, batches, bad)
+    if (encoded.parquet === null || encoded.rows === 0) return null
+    const path = dataFilePath(log.partition, run.fromOffset, this.#deps.env.uuid())
+    await this.#deps.store.put(`${topic.table.location}/${path}`, [encoded.parquet])
+    return { path, partition: log.partition, bytes: encoded.parquet.length, rows: encoded.rows, encoded }
+  }
+
+  async #bytesOf(run: FlushRun): Promise<Uint8Array[]> {
+    const missing = run.entries.filter((entry) => !entry.resident)
+    const read = missing.length === 0 ? [] : await this.#deps.readLane(missing.map((entry) => entry.ref!))
+    const bytes = new Map(missing.map((entry, index) => [entry, read[index]!]))
+    // An entry may have been evicted while others were read: its bytes are gone, not wrong.
+    const result: Uint8Array[] = []
+    for (const entry of run.entries) {
+      const known = bytes.get(entry) ?? (entry.resident ? entry.bytes : (await this.#deps.readLane([entry.ref!]))[0]!)
+      result.push(known)
+    }
+    return result
+  }
+
+  /** A batch whose checksum is right but whose inside is not: kept for people under `quarantine/`, left out of the table, never in the way. */
+  async #quarantine(
+    topic: FlushableTopic,
+    partition: number,
+    run: FlushRun,
+    batches: readonly Uint8Array[],
+    bad: { readonly baseOffset: Offset; readonly reason: string },
+  ): Promise<void> {
+    const key = `quarantine/${topic.id}/${partition}/${bad.baseOffset}`
+    const at = run.entries.findIndex((entry) => entry.baseOffset === bad.baseOffset)
+    const bytes = batches[at]
+    if (bytes !== undefined) await this.#deps.store.put(key, [bytes])
+    this.#deps.observer.quarantined(topic.name, partition, bad.baseOffset, bad.reason, key)
+  }
+}
+
+interface PlannedRun {
+  readonly log: StoredPartitionLog
+  readonly run: FlushRun
+}
+
+interface WrittenFile {
+  readonly path: string
+  readonly partition: number
+  readonly bytes: number
+  readonly rows: number
+  readonly encoded: EncodedFile
+}
+
+function unflushedBytes(topic: FlushableTopic): number {
+  let bytes = 0
+  for (const log of topic.logs) bytes += log.unflushedBytes
+  return bytes
+}
+
+/** What the table says is flushed is flushed, whoever did it: after a conflict, and after a recovery. */
+export function adoptFlushed(topic: FlushableTopic): void {
+  for (const log of topic.logs) {
+    const flushed = topic.table.flushedOffset(flushAppId(topic.id, log.partition), log.partition)
+    if (flushed.kind === 'known') log.markFlushed(flushed.offset)
+    else log.markFlushed(flushed.atLeast)
+  }
+}
+
+function planRuns(topic: FlushableTopic): PlannedRun[] {
+  const runs: PlannedRun[] = []
+  let room = Math.max(topic.config.flushBytes, 1)
+  for (const log of topic.logs) {
+    if (log.unflushedBytes === 0) continue
+    const run = log.flushRun(room)
+    if (run === null) continue
+    runs.push({ log, run })
+    room = Math.max(1, room - run.bytes)
+  }
+  return runs
+}
+
+function changeOf(topic: FlushableTopic, runs: readonly PlannedRun[], files: readonly WrittenFile[], env: Env): TableChange {
+  const nowMs = env.clock.now()
+  const adds: AddFile[] = files.map((file) => ({
+    path: encodePath(file.path),
+    partitionValues: { partition: String(file.partition) },
+    size: file.bytes,
+    modificationTime: nowMs,
+    dataChange: true,
+    stats: statsOf(file.encoded),
+  }))
+  return {
+    commitId: env.uuid(),
+    operation: 'STREAMING UPDATE',
+    adds,
+    removes: [],
+    txns: runs.map(({ log, run }) => {
+      const appId = flushAppId(topic.id, log.partition)
+      return { appId, from: topic.table.snapshot.txn(appId) ?? null, to: run.endOffset }
+    }),
+  }
+}
+
+function statsOf(file: EncodedFile): string {
+  return encodeStats({
+    numRecords: file.rows,
+    minOffset: file.minOffset,
+    maxOffset: file.maxOffset,
+    ...(file.minTimestampMicros === null ? {} : { minTimestampMs: Math.floor(file.minTimestampMicros / 1000) }),
+    ...(file.maxTimestampMicros === null ? {} : { maxTimestampMs: Math.ceil(file.maxTimestampMicros / 1000) }),
+    nullTimestamps: file.nullCounts.timestamp,
+  })
+}

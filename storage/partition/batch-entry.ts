@@ -1,0 +1,78 @@
+/**
+ * One batch of a partition from its append until it is in the table and out of memory: accepted → durable (knows its place in a lane) →
+ * flushed → evicted. One object per batch, never per record.
+ */
+import type { LaneEntry, LaneFailure, LaneId, LaneRef, LaneRow } from '../lane/types.ts'
+import type { CachedBatch } from './hot-cache.ts'
+import type { LogVersion, Offset, Uuid } from '../types.ts'
+
+const NOT_RESIDENT = new Uint8Array(0)
+
+export interface BatchOwner {
+  batchDurable(entry: BatchEntry): void
+  batchFailed(entry: BatchEntry, reason: LaneFailure): void
+}
+
+export class BatchEntry implements LaneEntry, CachedBatch {
+  readonly topicId: Uuid
+  readonly partition: number
+  readonly baseOffset: Offset
+  readonly lastOffset: Offset
+  readonly maxTimestamp: number
+  readonly producerId: number
+  readonly producerEpoch: number
+  readonly baseSequence: number
+  readonly leaderEpoch: number
+  readonly attributes: number
+  readonly recordCount: number
+  readonly crc: number
+  /** Bytes of the batch, resident or not. */
+  readonly batchBytes: number
+  bytes: Uint8Array
+  ref: LaneRef | null
+  readonly #owner: BatchOwner
+
+  constructor(owner: BatchOwner, row: LaneRow, bytes: Uint8Array | null, ref: LaneRef | null) {
+    this.#owner = owner
+    this.topicId = row.topicId
+    this.partition = row.partition
+    this.baseOffset = row.baseOffset
+    this.lastOffset = row.lastOffset
+    this.maxTimestamp = row.maxTimestamp
+    this.producerId = row.producerId
+    this.producerEpoch = row.producerEpoch
+    this.baseSequence = row.baseSequence
+    this.leaderEpoch = row.leaderEpoch
+    this.attributes = row.attributes
+    this.recordCount = row.recordCount
+    this.crc = row.crc
+    this.batchBytes = bytes !== null ? bytes.length : ref !== null ? ref.end - ref.start : 0
+    this.bytes = bytes ?? NOT_RESIDENT
+    this.ref = ref
+  }
+
+  get resident(): boolean {
+    return this.bytes !== NOT_RESIDENT
+  }
+
+  get sizeBytes(): number {
+    return this.bytes.length
+  }
+
+  get evictable(): boolean {
+    return this.ref !== null || this.bytes === NOT_RESIDENT
+  }
+
+  evict(): void {
+    this.bytes = NOT_RESIDENT
+  }
+
+  durable(lane: LaneId, seq: LogVersion, start: number, end: number): void {
+    this.ref = { lane, seq, start, end }
+    this.#owner.batchDurable(this)
+  }
+
+  failed(reason: LaneFailure): void {
+    this.#owner.batchFailed(this, reason)
+  }
+}

@@ -1,0 +1,579 @@
+/**
+ * The log of one partition: judges and orders appends, knows what is durable and what is flushed, and serves reads from memory, then
+ * from lane objects, then from the table (DESIGN §2). Everything below is offsets; Kafka's error codes are made in `src/api`.
+ */
+import { computeCrc, isControl, patchBatch, setLogAppendTime } from '../../protocol/records/batch.ts'
+import type { BatchHeader } from '../../protocol/records/batch.ts'
+import { validateProduceBatch } from '../../protocol/records/validate.ts'
+import type { RefusedBatch } from '../../protocol/records/validate.ts'
+import type { Env } from '../env.ts'
+import type { LaneFailure, LaneRef, LaneRow } from '../lane/types.ts'
+import { assertNever } from '../types.ts'
+import type { Offset, Uuid } from '../types.ts'
+import { BatchEntry } from './batch-entry.ts'
+import type { BatchOwner } from './batch-entry.ts'
+import type { HotCache } from './hot-cache.ts'
+import { LeaderEpochs } from './leader-epochs.ts'
+import type { EpochStart } from './leader-epochs.ts'
+import { ProducerState } from './producer-state.ts'
+import type { ActiveProducer, ProducerSnapshot } from './producer-state.ts'
+import { findTimestamp, hasNullKey, maxTimestampOf } from './records-in-batch.ts'
+import type {
+  AppendOutcome,
+  DurableOutcome,
+  EpochEnd,
+  OffsetAndTimestamp,
+  PartitionLog,
+  ReadOutcome,
+  ReadRequest,
+  TopicLogConfig,
+} from './types.ts'
+
+/** Milliseconds beyond this do not fit into the microseconds of a Delta timestamp. */
+const TIMESTAMP_MAX_MS = Math.floor(Number.MAX_SAFE_INTEGER / 1000)
+
+const LOG_APPEND_TIME_BIT = 1 << 3
+
+/** What a partition log needs from the storage engine around it. */
+export interface PartitionHost {
+  readonly env: Env
+  readonly cache: HotCache
+  /** Puts an accepted batch into the open segment of the lane. */
+  submit(entry: BatchEntry): void
+  batchDurable(log: StoredPartitionLog, entry: BatchEntry): void
+  /** The lane no longer has to keep this batch: it is in the table, or its topic is gone. */
+  batchReleased(entry: BatchEntry): void
+  readLane(refs: readonly LaneRef[]): Promise<readonly Uint8Array[]>
+  readonly cold: ColdReads
+}
+
+/** Reads below the flushed offset, from the table. */
+export interface ColdReads {
+  /** Batches from the first row at or after `fromOffset` and below `endOffset`; empty where there is none. Throws when the store fails. */
+  read(log: PartitionLog, fromOffset: Offset, endOffset: Offset, maxBytes: number): Promise<readonly Uint8Array[]>
+  offsetForTimestamp(log: PartitionLog, timestampMs: number): Promise<OffsetAndTimestamp | null>
+  offsetOfMaxTimestamp(log: PartitionLog): Promise<OffsetAndTimestamp | null>
+}
+
+/** Everything of a partition that a recovery needs, as of the lane position of the checkpoint. */
+export interface PartitionCheckpoint {
+  readonly topicId: Uuid
+  readonly partition: number
+  readonly logStartOffset: Offset
+  readonly nextOffset: Offset
+  readonly flushedOffset: Offset
+  readonly epochs: readonly EpochStart[]
+  readonly producers: readonly ProducerSnapshot[]
+  readonly unflushed: readonly UnflushedBatch[]
+}
+
+export interface UnflushedBatch {
+  readonly row: LaneRow
+  readonly ref: LaneRef
+}
+
+/** Batches to flush: a contiguous run of durable offsets [fromOffset, endOffset). */
+export interface FlushRun {
+  readonly fromOffset: Offset
+  readonly endOffset: Offset
+  readonly entries: readonly BatchEntry[]
+  readonly bytes: number
+}
+
+interface Waiter {
+  readonly lastOffset: Offset
+  readonly done: (outcome: DurableOutcome) => void
+}
+
+export class StoredPartitionLog implements PartitionLog, BatchOwner {
+  readonly topicId: Uuid
+  readonly partition: number
+  readonly leaderEpoch: number
+  readonly #host: PartitionHost
+  #config: TopicLogConfig
+  #state: 'open' | 'notLeader' | 'deleted' = 'open'
+  #logStart: Offset = 0
+  #flushed: Offset = 0
+  #highWatermark: Offset = 0
+  #logEnd: Offset = 0
+  #maxTimestampDurable = -1
+  readonly #epochs = new LeaderEpochs()
+  /** Of everything accepted: judges appends. */
+  readonly #producers = new ProducerState()
+  /** Of everything durable: goes into checkpoints. */
+  readonly #durableProducers = new ProducerState()
+  /** Batches in offset order that are unflushed or resident. */
+  #entries: BatchEntry[] = []
+  #head = 0
+  #waiters: Waiter[] = []
+  readonly #listeners = new Set<() => void>()
+  #advanceScheduled = false
+  #unflushedBytes = 0
+  #oldestUnflushedMs: number | null = null
+
+  constructor(host: PartitionHost, topicId: Uuid, partition: number, leaderEpoch: number, config: TopicLogConfig) {
+    this.#host = host
+    this.topicId = topicId
+    this.partition = partition
+    this.leaderEpoch = leaderEpoch
+    this.#config = config
+  }
+
+  get logStartOffset(): Offset {
+    return this.#logStart
+  }
+  get flushedOffset(): Offset {
+    return this.#flushed
+  }
+  get highWatermark(): Offset {
+    return this.#highWatermark
+  }
+  get lastStableOffset(): Offset {
+    return this.#highWatermark
+  }
+  get logEndOffset(): Offset {
+    return this.#logEnd
+  }
+  get config(): TopicLogConfig {
+    return this.#config
+  }
+  /** Durable bytes that are not in the table yet. */
+  get unflushedBytes(): number {
+    return this.#unflushedBytes
+  }
+  /** Monotonic time at which the oldest unflushed batch became durable; null when all is flushed. */
+  get oldestUnflushedMs(): number | null {
+    return this.#oldestUnflushedMs
+  }
+
+  setConfig(config: TopicLogConfig): void {
+    this.#config = config
+  }
+
+  activeProducers(): ActiveProducer[] {
+    return this.#producers.active()
+  }
+
+  // ---- append -----------------------------------------------------------------------------------------------------------------
+
+  append(records: Uint8Array, options: { readonly origin: 'client' | 'broker' }): AppendOutcome {
+    if (this.#state !== 'open') return { kind: this.#state }
+    const config = this.#config
+    const verdict = validateProduceBatch(records, { allowControl: options.origin === 'broker' })
+    if (verdict.kind !== 'ok') return refusal(verdict)
+    const { header } = verdict
+    if (records.length > config.maxMessageBytes && options.origin === 'client') {
+      return { kind: 'tooLarge', reason: `the batch has ${records.length} bytes, max.message.bytes is ${config.maxMessageBytes}` }
+    }
+    if (config.compacted && !isControl(header.attributes) && (verdict.hasNullKey ?? hasNullKey(records))) {
+      return { kind: 'invalidRecord', reason: 'a compacted topic does not take records without a key' }
+    }
+    const nowMs = this.#host.env.clock.now()
+    const badTime = config.timestampType === 'CreateTime' && options.origin === 'client' ? timestampProblem(verdict.minTimestamp, verdict.maxTimestamp, config, nowMs) : null
+    if (badTime !== null) return { kind: 'invalidTimestamp', reason: badTime }
+
+    const baseOffset = this.#logEnd
+    const lastOffset = baseOffset + header.lastOffsetDelta
+    if (header.producerId >= 0) {
+      const judged = this.#producers.check({ ...producerBatch(header), baseOffset, lastOffset })
+      if (judged.kind === 'duplicate') {
+        return { kind: 'duplicate', baseOffset: judged.baseOffset, lastOffset: judged.lastOffset, logAppendTimeMs: -1 }
+      }
+      if (judged.kind !== 'next') return judged
+    }
+
+    let maxTimestamp = verdict.maxTimestamp
+    let logAppendTimeMs = -1
+    if (config.timestampType === 'LogAppendTime') {
+      setLogAppendTime(records, 0, nowMs)
+      maxTimestamp = nowMs
+      logAppendTimeMs = nowMs
+    }
+    patchBatch(records, 0, { baseOffset, leaderEpoch: this.leaderEpoch })
+    const entry = new BatchEntry(
+      this,
+      {
+        topicId: this.topicId,
+        partition: this.partition,
+        baseOffset,
+        lastOffset,
+        maxTimestamp,
+        producerId: header.producerId,
+        producerEpoch: header.producerEpoch,
+        baseSequence: header.baseSequence,
+        leaderEpoch: this.leaderEpoch,
+        attributes: logAppendTimeMs >= 0 ? header.attributes | LOG_APPEND_TIME_BIT : header.attributes,
+        recordCount: header.recordCount,
+        crc: logAppendTimeMs >= 0 ? computeCrc(records, 0) : header.crc,
+      },
+      records,
+      null,
+    )
+    if (header.producerId >= 0) this.#producers.update({ ...producerBatch(header), baseOffset, lastOffset }, nowMs)
+    this.#epochs.assign(this.leaderEpoch, baseOffset)
+    this.#logEnd = lastOffset + 1
+    this.#entries.push(entry)
+    this.#host.cache.add(entry)
+    this.#host.submit(entry)
+    return { kind: 'appended', baseOffset, lastOffset, logAppendTimeMs }
+  }
+
+  whenDurable(lastOffset: Offset, done: (outcome: DurableOutcome) => void): void {
+    if (lastOffset < this.#highWatermark) return done('durable')
+    if (this.#state !== 'open') return done(this.#state)
+    const waiters = this.#waiters
+    let at = waiters.length
+    while (at > 0 && waiters[at - 1]!.lastOffset > lastOffset) at--
+    waiters.splice(at, 0, { lastOffset, done })
+  }
+
+  batchDurable(entry: BatchEntry): void {
+    if (this.#state === 'deleted') return this.#host.batchReleased(entry)
+    this.#highWatermark = entry.lastOffset + 1
+    this.#unflushedBytes += entry.batchBytes
+    this.#oldestUnflushedMs ??= this.#host.env.clock.monotonic()
+    if (entry.maxTimestamp > this.#maxTimestampDurable) this.#maxTimestampDurable = entry.maxTimestamp
+    if (entry.producerId >= 0) this.#durableProducers.update(entry, this.#host.env.clock.now())
+    this.#host.batchDurable(this, entry)
+    this.#scheduleAdvance()
+  }
+
+  batchFailed(_entry: BatchEntry, _reason: LaneFailure): void {
+    this.#close('notLeader')
+  }
+
+  /** Refuses appends and reads from now on; who waits is told at once. */
+  close(): void {
+    this.#close('notLeader')
+  }
+
+  /** The topic is gone: memory is freed and the lanes no longer keep its batches. */
+  delete(): void {
+    this.#close('deleted')
+    for (let i = this.#head; i < this.#entries.length; i++) {
+      const entry = this.#entries[i]!
+      this.#host.cache.released(entry.sizeBytes)
+      entry.evict()
+      if (entry.ref !== null && entry.lastOffset >= this.#flushed) this.#host.batchReleased(entry)
+    }
+    this.#entries = []
+    this.#head = 0
+    this.#unflushedBytes = 0
+    this.#oldestUnflushedMs = null
+  }
+
+  #close(state: 'notLeader' | 'deleted'): void {
+    if (this.#state !== 'open') return
+    this.#state = state
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const waiter of waiters) waiter.done(waiter.lastOffset < this.#highWatermark ? 'durable' : state)
+    for (const listener of [...this.#listeners]) listener()
+  }
+
+  /** Wakes waiters and listeners once per segment, not once per batch. */
+  #scheduleAdvance(): void {
+    if (this.#advanceScheduled) return
+    this.#advanceScheduled = true
+    queueMicrotask(() => {
+      this.#advanceScheduled = false
+      const waiters = this.#waiters
+      let count = 0
+      while (count < waiters.length && waiters[count]!.lastOffset < this.#highWatermark) count++
+      const ready = waiters.splice(0, count)
+      for (const waiter of ready) waiter.done('durable')
+      for (const listener of [...this.#listeners]) listener()
+    })
+  }
+
+  onAdvance(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  // ---- read -------------------------------------------------------------------------------------------------------------------
+
+  read(request: ReadRequest): ReadOutcome | Promise<ReadOutcome> {
+    if (this.#state !== 'open') return { kind: this.#state }
+    const { fromOffset } = request
+    if (fromOffset < this.#logStart || fromOffset > this.#logEnd) return { kind: 'outOfRange' }
+    const limit = request.isolation === 'readCommitted' ? this.lastStableOffset : this.#highWatermark
+    if (fromOffset >= limit) return NOTHING
+    const at = this.#firstEntryAtOrAfter(fromOffset)
+    const entry = this.#entries[at]
+    const memoryStart = this.#entries[this.#head]?.baseOffset ?? this.#highWatermark
+    if (fromOffset < memoryStart && fromOffset < this.#flushed) return this.#readCold(request, limit)
+    if (entry === undefined || entry.lastOffset >= limit) return NOTHING
+    if (!entry.resident) return this.#readLane(request, at, limit)
+    return this.#readMemory(request, at, limit)
+  }
+
+  #readMemory(request: ReadRequest, from: number, limit: Offset): ReadOutcome {
+    const chunks: Uint8Array[] = []
+    let bytes = 0
+    for (let i = from; i < this.#entries.length; i++) {
+      const entry = this.#entries[i]!
+      if (!entry.resident || entry.lastOffset >= limit) break
+      if (bytes + entry.bytes.length > request.maxBytes && !(chunks.length === 0 && request.atLeastOne)) break
+      chunks.push(entry.bytes)
+      bytes += entry.bytes.length
+    }
+    return { kind: 'records', chunks, bytes }
+  }
+
+  async #readLane(request: ReadRequest, from: number, limit: Offset): Promise<ReadOutcome> {
+    const refs: LaneRef[] = []
+    let bytes = 0
+    for (let i = from; i < this.#entries.length; i++) {
+      const entry = this.#entries[i]!
+      if (entry.resident || entry.ref === null || entry.lastOffset >= limit) break
+      if (bytes + entry.batchBytes > request.maxBytes && !(refs.length === 0 && request.atLeastOne)) break
+      refs.push(entry.ref)
+      bytes += entry.batchBytes
+    }
+    if (refs.length === 0) return NOTHING
+    try {
+      return { kind: 'records', chunks: await this.#host.readLane(refs), bytes }
+    } catch (error) {
+      // The collector may have deleted the segment after a flush that happened meanwhile: the table has the records then.
+      if (request.fromOffset < this.#flushed) return this.#readCold(request, limit)
+      return { kind: 'unavailable', reason: messageOf(error) }
+    }
+  }
+
+  async #readCold(request: ReadRequest, limit: Offset): Promise<ReadOutcome> {
+    const endOffset = Math.min(limit, this.#flushed)
+    try {
+      const batches = await this.#host.cold.read(this, request.fromOffset, endOffset, request.maxBytes)
+      if (this.#state !== 'open') return { kind: this.#state }
+      if (batches.length === 0) {
+        // No row is left between here and the flushed offset: continue where memory begins.
+        const next = this.#firstEntryAtOrAfter(endOffset)
+        const entry = this.#entries[next]
+        if (entry === undefined || entry.lastOffset >= limit) return NOTHING
+        return entry.resident ? this.#readMemory(request, next, limit) : await this.#readLane({ ...request, fromOffset: entry.baseOffset }, next, limit)
+      }
+      const chunks: Uint8Array[] = []
+      let bytes = 0
+      for (const batch of batches) {
+        if (bytes + batch.length > request.maxBytes && !(chunks.length === 0 && request.atLeastOne)) break
+        chunks.push(batch)
+        bytes += batch.length
+      }
+      return { kind: 'records', chunks, bytes }
+    } catch (error) {
+      return { kind: 'unavailable', reason: messageOf(error) }
+    }
+  }
+
+  /** Index of the first batch whose last offset is at or after `offset`; the length of the list when there is none. */
+  #firstEntryAtOrAfter(offset: Offset): number {
+    let low = this.#head
+    let high = this.#entries.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.#entries[middle]!.lastOffset < offset) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  async offsetForTimestamp(timestampMs: number): Promise<OffsetAndTimestamp | null> {
+    const memoryStart = this.#entries[this.#head]?.baseOffset ?? this.#highWatermark
+    if (memoryStart > this.#logStart && this.#flushed > this.#logStart) {
+      const cold = await this.#host.cold.offsetForTimestamp(this, timestampMs)
+      if (cold !== null) return cold
+    }
+    for (const entry of this.#visibleEntries()) {
+      if (entry.maxTimestamp < timestampMs) continue
+      const found = findTimestamp(await this.#bytesOf(entry), timestampMs)
+      if (found !== null) return { ...found, leaderEpoch: entry.leaderEpoch }
+    }
+    return null
+  }
+
+  async offsetOfMaxTimestamp(): Promise<OffsetAndTimestamp | null> {
+    let best: OffsetAndTimestamp | null = null
+    const memoryStart = this.#entries[this.#head]?.baseOffset ?? this.#highWatermark
+    if (memoryStart > this.#logStart && this.#flushed > this.#logStart) best = await this.#host.cold.offsetOfMaxTimestamp(this)
+    let bestEntry: BatchEntry | null = null
+    for (const entry of this.#visibleEntries()) {
+      if (entry.maxTimestamp > (bestEntry?.maxTimestamp ?? best?.timestampMs ?? -2)) bestEntry = entry
+    }
+    if (bestEntry !== null) best = { ...maxTimestampOf(await this.#bytesOf(bestEntry)), leaderEpoch: bestEntry.leaderEpoch }
+    return best
+  }
+
+  #visibleEntries(): BatchEntry[] {
+    return this.#entries.slice(this.#head).filter((entry) => entry.lastOffset < this.#highWatermark && entry.lastOffset >= this.#logStart)
+  }
+
+  async #bytesOf(entry: BatchEntry): Promise<Uint8Array> {
+    if (entry.resident || entry.ref === null) return entry.bytes
+    const [bytes] = await this.#host.readLane([entry.ref])
+    return bytes!
+  }
+
+  endOffsetForEpoch(leaderEpoch: number): EpochEnd | null {
+    return this.#epochs.endOffset(leaderEpoch, this.leaderEpoch, this.#logEnd)
+  }
+
+  /** Leader epoch under which the record at `offset` was written, -1 when the history does not say. */
+  epochOf(offset: Offset): number {
+    return this.#epochs.epochOf(offset)
+  }
+
+  // ---- flush ------------------------------------------------------------------------------------------------------------------
+
+  /** The next durable, unflushed batches, at least one where there is any, at most about `bytesMax`. */
+  flushRun(bytesMax: number): FlushRun | null {
+    const entries: BatchEntry[] = []
+    let bytes = 0
+    for (let i = this.#firstEntryAtOrAfter(this.#flushed); i < this.#entries.length; i++) {
+      const entry = this.#entries[i]!
+      if (entry.lastOffset >= this.lastStableOffset) break
+      if (entries.length > 0 && bytes + entry.batchBytes > bytesMax) break
+      entries.push(entry)
+      bytes += entry.batchBytes
+    }
+    const last = entries.at(-1)
+    return last === undefined ? null : { fromOffset: this.#flushed, endOffset: last.lastOffset + 1, entries, bytes }
+  }
+
+  /** Everything below `offset` is in the table. Only moves forward. */
+  markFlushed(offset: Offset): void {
+    if (offset <= this.#flushed) return
+    const from = this.#firstEntryAtOrAfter(this.#flushed)
+    this.#flushed = Math.min(offset, this.#highWatermark)
+    let at = from
+    for (; at < this.#entries.length; at++) {
+      const entry = this.#entries[at]!
+      if (entry.lastOffset >= this.#flushed) break
+      this.#unflushedBytes -= entry.batchBytes
+      this.#host.batchReleased(entry)
+    }
+    const next = this.#entries[at]
+    this.#oldestUnflushedMs = next !== undefined && next.ref !== null ? this.#host.env.clock.monotonic() : null
+    this.#dropHead()
+  }
+
+  /** Forgets batches at the front that are flushed and no longer in memory. Called by the engine from time to time, too. */
+  #dropHead(): void {
+    while (this.#head < this.#entries.length) {
+      const entry = this.#entries[this.#head]!
+      if (entry.resident || entry.lastOffset >= this.#flushed) break
+      this.#head++
+    }
+    if (this.#head > 64 && this.#head * 2 > this.#entries.length) {
+      this.#entries = this.#entries.slice(this.#head)
+      this.#head = 0
+    }
+  }
+
+  expireProducers(beforeMs: number): void {
+    this.#producers.expire(beforeMs)
+    this.#durableProducers.expire(beforeMs)
+  }
+
+  // ---- recovery ---------------------------------------------------------------------------------------------------------------
+
+  /** State as of everything durable; to be taken when the lane's committed position is known, in the same turn. */
+  checkpoint(): PartitionCheckpoint {
+    const unflushed: UnflushedBatch[] = []
+    for (let i = this.#firstEntryAtOrAfter(this.#flushed); i < this.#entries.length; i++) {
+      const entry = this.#entries[i]!
+      if (entry.ref === null || entry.lastOffset >= this.#highWatermark) break
+      unflushed.push({ row: entry, ref: entry.ref })
+    }
+    return {
+      topicId: this.topicId,
+      partition: this.partition,
+      logStartOffset: this.#logStart,
+      nextOffset: this.#highWatermark,
+      flushedOffset: this.#flushed,
+      epochs: this.#epochs.snapshot().filter(([, start]) => start < this.#highWatermark || start === 0),
+      producers: this.#durableProducers.snapshot(),
+      unflushed,
+    }
+  }
+
+  /** Takes over the state of a checkpoint; to be followed by `replay` of later rows. Only on a fresh log. */
+  restore(state: PartitionCheckpoint): void {
+    this.#logStart = state.logStartOffset
+    this.#flushed = state.flushedOffset
+    this.#highWatermark = state.nextOffset
+    this.#logEnd = state.nextOffset
+    this.#epochs.restore(state.epochs)
+    this.#producers.restore(state.producers)
+    this.#durableProducers.restore(state.producers)
+    for (const { row, ref } of state.unflushed) this.#adopt(row, ref)
+  }
+
+  /** Applies one batch that recovery found in a lane; batches that are known already change nothing. */
+  replay(row: LaneRow, ref: LaneRef, nowMs: number): void {
+    if (row.lastOffset < this.#highWatermark) return
+    this.#highWatermark = row.lastOffset + 1
+    this.#logEnd = this.#highWatermark
+    this.#epochs.assign(row.leaderEpoch, row.baseOffset)
+    if (row.producerId >= 0) {
+      this.#producers.update(row, nowMs)
+      this.#durableProducers.update(row, nowMs)
+    }
+    this.#adopt(row, ref)
+  }
+
+  #adopt(row: LaneRow, ref: LaneRef): void {
+    const entry = new BatchEntry(this, row, null, ref)
+    this.#entries.push(entry)
+    this.#unflushedBytes += entry.batchBytes
+    this.#oldestUnflushedMs ??= this.#host.env.clock.monotonic()
+    this.#host.batchDurable(this, entry)
+  }
+}
+
+const NOTHING: ReadOutcome = { kind: 'records', chunks: [], bytes: 0 }
+
+function producerBatch(header: BatchHeader): { producerId: number; producerEpoch: number; baseSequence: number; recordCount: number } {
+  return {
+    producerId: header.producerId,
+    producerEpoch: header.producerEpoch,
+    baseSequence: header.baseSequence,
+    recordCount: header.recordCount,
+  }
+}
+
+function refusal(refused: RefusedBatch): AppendOutcome {
+  const { reason } = refused
+  switch (refused.kind) {
+    case 'corrupt':
+      return { kind: 'corrupt', reason }
+    case 'invalid':
+    case 'unsupported-magic':
+      return { kind: 'invalidRecord', reason }
+    case 'invalid-timestamp':
+      return { kind: 'invalidTimestamp', reason }
+    case 'unsupported-codec':
+      return { kind: 'unsupportedCodec', reason }
+    case 'too-large':
+      return { kind: 'tooLarge', reason }
+    default:
+      return assertNever(refused.kind)
+  }
+}
+
+function timestampProblem(minTimestamp: number, maxTimestamp: number, config: TopicLogConfig, nowMs: number): string | null {
+  if (maxTimestamp > TIMESTAMP_MAX_MS || minTimestamp < -TIMESTAMP_MAX_MS) {
+    return `timestamp ${maxTimestamp} does not fit into the microseconds of a table`
+  }
+  if (maxTimestamp !== -1 && maxTimestamp - nowMs > config.timestampAfterMaxMs) {
+    return `timestamp ${maxTimestamp} is more than message.timestamp.after.max.ms=${config.timestampAfterMaxMs} ahead of the broker`
+  }
+  if (minTimestamp !== -1 && nowMs - minTimestamp > config.timestampBeforeMaxMs) {
+    return `timestamp ${minTimestamp} is more than message.timestamp.before.max.ms=${config.timestampBeforeMaxMs} behind the broker`
+  }
+  return null
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,160 @@
+/**
+ * Idempotent producers (KIP-98): per producer id the epoch and the last five batches, so that a retry gets its original offset and a
+ * gap is refused. Two instances exist per partition: one of everything accepted, which judges appends, and one of everything durable,
+ * which goes into checkpoints (a sequence that never became durable must not be remembered after a crash).
+ *
+ * Producers age by the broker's clock, never by record timestamps: a producer that replays old data keeps its protection.
+ */
+import type { Offset } from '../types.ts'
+
+/** Kafka's ProducerStateEntry.NUM_BATCHES_TO_RETAIN: also the most requests a producer may have in flight with idempotence. */
+const BATCHES_REMEMBERED = 5
+const SEQUENCE_MAX = 0x7fffffff
+
+export interface ProducerBatch {
+  readonly producerId: number
+  readonly producerEpoch: number
+  readonly baseSequence: number
+  readonly baseOffset: Offset
+  readonly lastOffset: Offset
+  readonly recordCount: number
+}
+
+interface RememberedBatch {
+  readonly baseSequence: number
+  readonly lastSequence: number
+  readonly baseOffset: Offset
+  readonly lastOffset: Offset
+}
+
+interface ProducerEntry {
+  epoch: number
+  batches: RememberedBatch[]
+  lastSeenMs: number
+}
+
+export type SequenceVerdict =
+  | { readonly kind: 'next' }
+  | { readonly kind: 'duplicate'; readonly baseOffset: Offset; readonly lastOffset: Offset }
+  | { readonly kind: 'outOfOrderSequence' | 'duplicateSequence' | 'staleProducerEpoch'; readonly reason: string }
+
+/** [producer id, epoch, last seen ms, [[base sequence, last sequence, base offset, last offset], …]] */
+export type ProducerSnapshot = readonly [number, number, number, ReadonlyArray<readonly [number, number, number, number]>]
+
+export interface ActiveProducer {
+  readonly producerId: number
+  readonly producerEpoch: number
+  readonly lastSequence: number
+  readonly lastSeenMs: number
+}
+
+export function lastSequenceOf(baseSequence: number, recordCount: number): number {
+  const last = baseSequence + recordCount - 1
+  return last > SEQUENCE_MAX ? last - SEQUENCE_MAX - 1 : last
+}
+
+function nextSequence(sequence: number): number {
+  return sequence === SEQUENCE_MAX ? 0 : sequence + 1
+}
+
+export class ProducerState {
+  readonly #producers = new Map<number, ProducerEntry>()
+
+  get size(): number {
+    return this.#producers.size
+  }
+
+  /** Judges a batch that carries a producer id, without remembering it. */
+  check(batch: ProducerBatch): SequenceVerdict {
+    const known = this.#producers.get(batch.producerId)
+    const { baseSequence, producerEpoch } = batch
+    if (known === undefined) return { kind: 'next' }
+    if (producerEpoch < known.epoch) {
+      return {
+        kind: 'staleProducerEpoch',
+        reason: `producer ${batch.producerId} uses epoch ${producerEpoch}, epoch ${known.epoch} is current`,
+      }
+    }
+    if (producerEpoch > known.epoch) {
+      if (baseSequence === 0) return { kind: 'next' }
+      return {
+        kind: 'outOfOrderSequence',
+        reason: `producer ${batch.producerId} begins epoch ${producerEpoch} with sequence ${baseSequence} instead of 0`,
+      }
+    }
+    const lastSequence = lastSequenceOf(baseSequence, batch.recordCount)
+    for (const remembered of known.batches) {
+      if (remembered.baseSequence === baseSequence && remembered.lastSequence === lastSequence) {
+        return { kind: 'duplicate', baseOffset: remembered.baseOffset, lastOffset: remembered.lastOffset }
+      }
+    }
+    const newest = known.batches.at(-1)
+    if (newest === undefined || baseSequence === nextSequence(newest.lastSequence)) return { kind: 'next' }
+    const oldest = known.batches[0]
+    if (oldest !== undefined && lastSequence < oldest.baseSequence && newest.lastSequence >= oldest.baseSequence) {
+      return {
+        kind: 'duplicateSequence',
+        reason: `sequences ${baseSequence}..${lastSequence} of producer ${batch.producerId} were written long ago; their offsets are no longer remembered`,
+      }
+    }
+    return {
+      kind: 'outOfOrderSequence',
+      reason: `producer ${batch.producerId} sent sequence ${baseSequence}, expected ${nextSequence(newest.lastSequence)}`,
+    }
+  }
+
+  /** Remembers an accepted batch. */
+  update(batch: ProducerBatch, nowMs: number): void {
+    let known = this.#producers.get(batch.producerId)
+    if (known === undefined || known.epoch !== batch.producerEpoch) {
+      known = { epoch: batch.producerEpoch, batches: [], lastSeenMs: nowMs }
+      this.#producers.set(batch.producerId, known)
+    }
+    known.lastSeenMs = nowMs
+    known.batches.push({
+      baseSequence: batch.baseSequence,
+      lastSequence: lastSequenceOf(batch.baseSequence, batch.recordCount),
+      baseOffset: batch.baseOffset,
+      lastOffset: batch.lastOffset,
+    })
+    if (known.batches.length > BATCHES_REMEMBERED) known.batches.shift()
+  }
+
+  /** Forgets producers that were not seen since `beforeMs` (producer.id.expiration.ms). */
+  expire(beforeMs: number): void {
+    for (const [id, entry] of this.#producers) if (entry.lastSeenMs < beforeMs) this.#producers.delete(id)
+  }
+
+  active(): ActiveProducer[] {
+    return [...this.#producers].map(([producerId, entry]) => ({
+      producerId,
+      producerEpoch: entry.epoch,
+      lastSequence: entry.batches.at(-1)?.lastSequence ?? -1,
+      lastSeenMs: entry.lastSeenMs,
+    }))
+  }
+
+  snapshot(): ProducerSnapshot[] {
+    return [...this.#producers].map(([id, entry]) => [
+      id,
+      entry.epoch,
+      entry.lastSeenMs,
+      entry.batches.map((b) => [b.baseSequence, b.lastSequence, b.baseOffset, b.lastOffset] as const),
+    ])
+  }
+
+  restore(snapshot: readonly ProducerSnapshot[]): void {
+    for (const [id, epoch, lastSeenMs, batches] of snapshot) {
+      this.#producers.set(id, {
+        epoch,
+        lastSeenMs,
+        batches: batches.map(([baseSequence, lastSequence, baseOffset, lastOffset]) => ({
+          baseSequence,
+          lastSequence,
+          baseOffset,
+          lastOffset,
+        })),
+      })
+    }
+  }
+}

@@ -1,0 +1,25 @@
+/** Looks at single records of one batch: rare questions (ListOffsets, compacted topics) that the header cannot answer. */
+import { recordsOf } from '../../protocol/records/record.ts'
+import type { Offset } from '../types.ts'
+
+/** The first record in log order whose timestamp is at or after `timestampMs`. */
+export function findTimestamp(batch: Uint8Array, timestampMs: number): { offset: Offset; timestampMs: number } | null {
+  for (const record of recordsOf(batch)) {
+    if (record.timestamp >= timestampMs) return { offset: record.offset, timestampMs: record.timestamp }
+  }
+  return null
+}
+
+/** The first record that carries the greatest timestamp of the batch. */
+export function maxTimestampOf(batch: Uint8Array): { offset: Offset; timestampMs: number } {
+  let best: { offset: Offset; timestampMs: number } | null = null
+  for (const record of recordsOf(batch)) {
+    if (best === null || record.timestamp > best.timestampMs) best = { offset: record.offset, timestampMs: record.timestamp }
+  }
+  return best ?? { offset: -1, timestampMs: -1 }
+}
+
+export function hasNullKey(batch: Uint8Array): boolean {
+  for (const record of recordsOf(batch)) if (record.key === null) return true
+  return false
+}

@@ -1,0 +1,347 @@
+/**
+ * Reads below the flushed offset: rows of the topic's table, turned back into record batches by the Parquet workers (DESIGN §2). What was
+ * decoded is kept in chunks within a byte budget, and a consumer that reads on in order finds the next chunks there already.
+ *
+ * Rows are found by the offset column wherever they are: other programs may rewrite files at any time (P7). A file that is gone means that
+ * the table moved on: its newer commits are read, and the search starts again.
+ */
+import { lastOffset as lastOffsetOf } from '../../protocol/records/batch.ts'
+import type { SnapshotView, TableFile } from '../delta/snapshot.ts'
+import { dataFileKey } from '../delta/snapshot.ts'
+import type { DeltaTable } from '../delta/table.ts'
+import type { ObjectStore } from '../objects/object-store.ts'
+import type { ParquetInput } from '../parquet/byte-source.ts'
+import type { ParquetCodec } from '../parquet/parquet-codec.ts'
+import type { CodecName } from '../../protocol/records/compression.ts'
+import type { Offset, Uuid } from '../types.ts'
+import type { ColdReads } from './log.ts'
+import { findTimestamp, maxTimestampOf } from './records-in-batch.ts'
+import type { OffsetAndTimestamp, PartitionLog } from './types.ts'
+
+export interface TableReadsOptions {
+  /** Bound of the decoded chunks that are kept. */
+  readonly cacheBytes: number
+  /** Codec of the rebuilt batches of a topic. */
+  readonly compressionOf: (topicId: Uuid) => CodecName
+  readonly onRead?: (bytes: number) => void
+}
+
+export interface TableReadsDependencies {
+  readonly store: ObjectStore
+  readonly parquet: Pick<ParquetCodec, 'decode' | 'offsetRange' | 'mergeByOffset'>
+  readonly tableOf: (topicId: Uuid) => Promise<DeltaTable | null>
+  readonly options: TableReadsOptions
+}
+
+/** Decoded bytes of one chunk, about. */
+const CHUNK_BYTES = 4 * 1024 * 1024
+/** Smaller files are read whole; larger ones in ranges. */
+const WHOLE_FILE_BYTES_MAX = 8 * 1024 * 1024
+/** Small files that make up one chunk, and how many of them are fetched at once. */
+const FILES_PER_CHUNK_MAX = 64
+const READS_AT_ONCE = 8
+/** Chunks that are decoded ahead of a sequential reader. */
+const READ_AHEAD = 2
+/** How often a search starts again because files vanished under it. */
+const SEARCHES_MAX = 4
+
+/** Everything of a partition in offsets [from, next); `batches` may leave gaps and may be empty. */
+interface Chunk {
+  readonly from: Offset
+  readonly next: Offset
+  readonly batches: readonly Uint8Array[]
+  readonly bytes: number
+}
+
+interface PartitionChunks {
+  readonly chunks: Map<Offset, Chunk>
+  readonly loading: Map<Offset, Promise<Chunk>>
+}
+
+class FileGoneError extends Error {}
+
+export class TableReads implements ColdReads {
+  readonly #deps: TableReadsDependencies
+  readonly #partitions = new Map<string, PartitionChunks>()
+  /** All chunks in order of use, the longest unused first. */
+  readonly #used = new Map<Chunk, PartitionChunks>()
+  #bytes = 0
+
+  constructor(deps: TableReadsDependencies) {
+    this.#deps = deps
+  }
+
+  get cachedBytes(): number {
+    return this.#bytes
+  }
+
+  /** Drops what is cached of a topic: it was deleted, or its rows changed. */
+  forget(topicId: Uuid): void {
+    for (const [name, partition] of this.#partitions) {
+      if (!name.startsWith(`${topicId}/`)) continue
+      this.#partitions.delete(name)
+      for (const chunk of partition.chunks.values()) this.#drop(chunk, partition)
+    }
+  }
+
+  async read(log: PartitionLog, fromOffset: Offset, endOffset: Offset, maxBytes: number): Promise<readonly Uint8Array[]> {
+    const partition = this.#partition(log)
+    let from = fromOffset
+    while (from < endOffset) {
+      const chunk = this.#cached(partition, from) ?? (await this.#load(log, partition, from, endOffset))
+      this.#readAhead(log, partition, chunk, endOffset)
+      const batches = select(chunk, from, maxBytes)
+      if (batches.length > 0) {
+        this.#deps.options.onRead?.(batches.reduce((sum, batch) => sum + batch.length, 0))
+        return batches
+      }
+      from = Math.max(chunk.next, from + 1)
+    }
+    return []
+  }
+
+  async offsetForTimestamp(log: PartitionLog, timestampMs: number): Promise<OffsetAndTimestamp | null> {
+    return await this.#searching(log, async (table) => {
+      for (const file of await this.#filesInOrder(log, table)) {
+        if (file.maxTimestampMs !== undefined && file.maxTimestampMs < timestampMs) continue
+        for await (const batch of this.#batchesOf(log, table, file)) {
+          const found = findTimestamp(batch, timestampMs)
+          if (found !== null && found.offset >= log.logStartOffset) return { ...found, leaderEpoch: log.leaderEpoch }
+        }
+      }
+      return null
+    })
+  }
+
+  async offsetOfMaxTimestamp(log: PartitionLog): Promise<OffsetAndTimestamp | null> {
+    return await this.#searching(log, async (table) => {
+      let best: OffsetAndTimestamp | null = null
+      const files = await this.#filesInOrder(log, table)
+      // The likeliest file first: most others are then excluded by their bounds.
+      for (const file of files.toSorted((a, b) => (b.maxTimestampMs ?? Infinity) - (a.maxTimestampMs ?? Infinity))) {
+        if (best !== null && file.maxTimestampMs !== undefined && file.maxTimestampMs < best.timestampMs) continue
+        for await (const batch of this.#batchesOf(log, table, file)) {
+          const found = maxTimestampOf(batch)
+          if (best === null || found.timestampMs > best.timestampMs || (found.timestampMs === best.timestampMs && found.offset < best.offset)) {
+            best = { ...found, leaderEpoch: log.leaderEpoch }
+          }
+        }
+      }
+      return best
+    })
+  }
+
+  // ---- chunks -----------------------------------------------------------------------------------------------------------------
+
+  #partition(log: PartitionLog): PartitionChunks {
+    const name = `${log.topicId}/${log.partition}`
+    let partition = this.#partitions.get(name)
+    if (partition === undefined) {
+      partition = { chunks: new Map(), loading: new Map() }
+      this.#partitions.set(name, partition)
+    }
+    return partition
+  }
+
+  #cached(partition: PartitionChunks, offset: Offset): Chunk | null {
+    for (const chunk of partition.chunks.values()) {
+      if (offset < chunk.from || offset >= chunk.next) continue
+      this.#used.delete(chunk)
+      this.#used.set(chunk, partition)
+      return chunk
+    }
+    return null
+  }
+
+  /** One load per start at a time, shared by all who wait for it. */
+  #load(log: PartitionLog, partition: PartitionChunks, from: Offset, endOffset: Offset): Promise<Chunk> {
+    let loading = partition.loading.get(from)
+    if (loading === undefined) {
+      loading = this.#searching(log, (table) => this.#decodeChunk(log, table, from, endOffset))
+        .then((chunk) => {
+          const result = chunk ?? { from, next: endOffset, batches: [], bytes: 0 }
+          if (result.batches.length > 0) this.#keep(result, partition)
+          return result
+        })
+        .finally(() => partition.loading.delete(from))
+      partition.loading.set(from, loading)
+    }
+    return loading
+  }
+
+  #readAhead(log: PartitionLog, partition: PartitionChunks, chunk: Chunk, endOffset: Offset): void {
+    let next = chunk.next
+    for (let ahead = 0; ahead < READ_AHEAD && next < endOffset; ahead++) {
+      const known = this.#cached(partition, next)
+      if (known === null) {
+        // A failure is seen by the read that needs the chunk.
+        void this.#load(log, partition, next, endOffset).catch(() => undefined)
+        return
+      }
+      next = known.next
+    }
+  }
+
+  #keep(chunk: Chunk, partition: PartitionChunks): void {
+    const old = partition.chunks.get(chunk.from)
+    if (old !== undefined) this.#drop(old, partition)
+    partition.chunks.set(chunk.from, chunk)
+    this.#used.set(chunk, partition)
+    this.#bytes += chunk.bytes
+    for (const [oldest, owner] of this.#used) {
+      if (this.#bytes <= this.#deps.options.cacheBytes) break
+      this.#drop(oldest, owner)
+    }
+  }
+
+  #drop(chunk: Chunk, partition: PartitionChunks): void {
+    if (!this.#used.delete(chunk)) return
+    if (partition.chunks.get(chunk.from) === chunk) partition.chunks.delete(chunk.from)
+    this.#bytes -= chunk.bytes
+  }
+
+  // ---- files ------------------------------------------------------------------------------------------------------------------
+
+  /** Runs a search on the table, again on its newer state when a file vanished under it. Null when there is no table. */
+  async #searching<T>(log: PartitionLog, search: (table: DeltaTable) => Promise<T>): Promise<T | null> {
+    const table = await this.#deps.tableOf(log.topicId)
+    if (table === null) return null
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await search(table)
+      } catch (error) {
+        if (!(error instanceof FileGoneError) || attempt >= SEARCHES_MAX) throw error
+        await (attempt < SEARCHES_MAX - 1 ? table.poll() : table.load())
+      }
+    }
+  }
+
+  async #decodeChunk(log: PartitionLog, table: DeltaTable, from: Offset, endOffset: Offset): Promise<Chunk> {
+    const parts = planChunk(await this.#snapshot(log, table), log.partition, from, endOffset)
+    const batches: Uint8Array[] = []
+    let bytes = 0
+    for (let i = 0; i < parts.length; i += READS_AT_ONCE) {
+      const group = parts.slice(i, i + READS_AT_ONCE)
+      const decoded = await Promise.all(group.map((part) => this.#decodePart(log, table, part)))
+      for (const [index, { batches: found, done }] of decoded.entries()) {
+        for (const batch of found) {
+          batches.push(batch.bytes)
+          bytes += batch.bytes.length
+        }
+        const last = found.at(-1)
+        if (!done && last !== undefined) return { from, next: last.lastOffset + 1, batches, bytes }
+        if (bytes >= CHUNK_BYTES) return { from, next: group[index]!.endOffset, batches, bytes }
+      }
+    }
+    return { from, next: parts.at(-1)?.endOffset ?? endOffset, batches, bytes }
+  }
+
+  async #decodePart(log: PartitionLog, table: DeltaTable, part: ChunkPart): ReturnType<ParquetCodec['decode']> {
+    const { parquet, options } = this.#deps
+    const inputs = await Promise.all(part.files.map((file) => this.#open(table, file)))
+    let file = inputs[0]!
+    if (inputs.length > 1) {
+      const merged = await parquet.mergeByOffset({ files: inputs, compression: 'none' })
+      if (merged.parquet === null) return { batches: [], done: true }
+      file = merged.parquet
+    }
+    return await parquet.decode({
+      file,
+      fromOffset: part.fromOffset,
+      endOffset: part.endOffset,
+      maxBytes: CHUNK_BYTES,
+      compression: options.compressionOf(log.topicId),
+    })
+  }
+
+  async #open(table: DeltaTable, file: TableFile): Promise<ParquetInput> {
+    const { store } = this.#deps
+    const key = dataFileKey(table.location, file)
+    if (key === null) throw new Error(`${file.path} lies outside of its table and cannot be read`)
+    if (file.bytes > WHOLE_FILE_BYTES_MAX) {
+      const read = async (start: number, end: number): Promise<Uint8Array> => {
+        const bytes = await store.getRange(key, start, end)
+        if (bytes === null) throw new FileGoneError(`${key} is gone`)
+        return bytes
+      }
+      return { size: file.bytes, read }
+    }
+    const bytes = await store.get(key)
+    if (bytes === null) throw new FileGoneError(`${key} is gone`)
+    return bytes
+  }
+
+  /** The table with the offsets of all files of the partition known: those without statistics are looked into. */
+  async #snapshot(log: PartitionLog, table: DeltaTable): Promise<SnapshotView> {
+    for (const file of table.snapshot.filesForOffset(log.partition, 0).unknown) {
+      const range = await this.#deps.parquet.offsetRange({ file: await this.#open(table, file) })
+      table.provideRange(
+        file.path,
+        range.minOffset < 0 ? { kind: 'none' } : { kind: 'known', first: range.minOffset, last: range.maxOffset },
+        { records: range.rows, nullOffsets: range.rowsWithoutOffset },
+      )
+    }
+    return table.snapshot
+  }
+
+  async #filesInOrder(log: PartitionLog, table: DeltaTable): Promise<TableFile[]> {
+    const snapshot = await this.#snapshot(log, table)
+    return [...snapshot.filesFrom(log.partition, log.logStartOffset)]
+  }
+
+  async *#batchesOf(log: PartitionLog, table: DeltaTable, file: TableFile): AsyncGenerator<Uint8Array> {
+    const input = await this.#open(table, file)
+    let fromOffset = log.logStartOffset
+    for (;;) {
+      const { batches, done } = await this.#deps.parquet.decode({ file: input, fromOffset, maxBytes: CHUNK_BYTES, compression: 'none' })
+      for (const batch of batches) yield batch.bytes
+      const last = batches.at(-1)
+      if (done || last === undefined) return
+      fromOffset = last.lastOffset + 1
+    }
+  }
+}
+
+/** Files that together hold all rows of offsets [fromOffset, endOffset); more than one where their ranges overlap. */
+interface ChunkPart {
+  readonly files: readonly TableFile[]
+  readonly fromOffset: Offset
+  readonly endOffset: Offset
+}
+
+/** What to decode for a chunk that begins at `from`: as many files, in order, as make up its size. */
+function planChunk(snapshot: SnapshotView, partition: number, from: Offset, endOffset: Offset): ChunkPart[] {
+  const parts: ChunkPart[] = []
+  let bytes = 0
+  let at = from
+  while (at < endOffset && parts.length < FILES_PER_CHUNK_MAX && bytes < CHUNK_BYTES) {
+    const { covering, next } = snapshot.filesForOffset(partition, at)
+    if (covering.length === 0) {
+      if (next === undefined || next.first >= endOffset) {
+        parts.push({ files: [], fromOffset: at, endOffset })
+        break
+      }
+      at = next.first
+      continue
+    }
+    let end = Math.min(endOffset, ...covering.map((file) => file.last + 1))
+    if (next !== undefined && next.first > at) end = Math.min(end, next.first)
+    parts.push({ files: covering, fromOffset: at, endOffset: end })
+    bytes += covering.reduce((sum, file) => sum + file.bytes, 0)
+    at = end
+  }
+  return parts.filter((part) => part.files.length > 0)
+}
+
+/** Batches of the chunk from `from` on, up to the limit, at least one. */
+function select(chunk: Chunk, from: Offset, maxBytes: number): Uint8Array[] {
+  const selected: Uint8Array[] = []
+  let bytes = 0
+  for (const batch of chunk.batches) {
+    if (lastOffsetOf(batch, 0) < from) continue
+    if (selected.length > 0 && bytes + batch.length > maxBytes) break
+    selected.push(batch)
+    bytes += batch.length
+  }
+  return selected
+}
