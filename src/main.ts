@@ -1,6 +1,5 @@
 /** The program: `node src/main.ts serve …`. */
 import { runCli } from './cli/program.ts'
-import { serve } from './cli/serve.ts'
 
 process.exitCode = await runCli(process.argv.slice(2), {
   environment: process.env,
@@ -8,7 +7,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   error: text => process.stderr.write(text),
   async serve(loaded) {
     // Loaded on demand: `bayou config` and `--help` need none of it.
-    const { startBroker } = await import('./broker.ts')
+    const [{ serve }, { startBroker }] = await Promise.all([import('./cli/serve.ts'), import('./broker.ts')])
     const code = await serve(loaded, startBroker)
     // A socket or a worker that somebody forgot must not keep a stopped broker alive.
     process.exit(code)

@@ -109,9 +109,10 @@ test('a handler that throws is an answer, and the connection lives on', async t 
 test('ApiVersions in an unknown version is answered in version 0 with key 18 alone (KIP-511)', async t => {
   const { port } = await startTestServer(t, [])
   const client = await RawClient.connect(port, t)
-  const [frame] = [Buffer.concat(encodeRequestFrame(ApiVersions, 4, { correlationId: 77, clientId: 'x' }, { clientSoftwareName: 'a', clientSoftwareVersion: '1' }))]
-  frame!.writeInt16BE(99, 6)
-  client.write(frame!)
+  const body = { clientSoftwareName: 'a', clientSoftwareVersion: '1' }
+  const frame = Buffer.concat(encodeRequestFrame(ApiVersions, 4, { correlationId: 77, clientId: 'x' }, body))
+  frame.writeInt16BE(99, 6)
+  client.write(frame)
   const [answer] = await client.receive(1)
   const response = decodeResponseFrame(ApiVersions, 0, 77, answer!)
   assert.equal(response.errorCode, 35)
