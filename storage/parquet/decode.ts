@@ -44,10 +44,11 @@ export const batchBytesTargetDefault = 256 * 1024
 export async function decodeFile(reader: RangeReader, options: DecodeFileOptions): Promise<DecodedFile> {
   const { fromOffset, endOffset = Number.MAX_SAFE_INTEGER, maxBytes } = options
   const assembler = new BatchAssembler(options)
-  const rows = { fromOffset, endOffset, chunkBytes: Math.max(maxBytes, chunkBytesMin) }
+  const wantsMore = (): boolean => assembler.bytes < maxBytes
+  const rows = { fromOffset, endOffset, chunkBytes: Math.max(maxBytes, chunkBytesMin), betweenChunks: wantsMore }
   const done = await forEachOrdered([await openFile(reader)], rows, (view, order) => {
     for (let i = 0; i < order.length; i++) {
-      if (assembler.bytes >= maxBytes) return false
+      if (i > 0 && !wantsMore()) return false
       assembler.append(view, order[i]!)
     }
     return true

@@ -42,6 +42,8 @@ export interface UnreadableBatch {
   readonly reason: string
 }
 
+/** Beyond this the cursor's arithmetic is not exact. */
+const timestampDeltaMax = 2 ** 52
 export const batchBytesMaxDefault = 256 * 1024 * 1024
 
 /** One file in the making. */
@@ -100,7 +102,7 @@ function appendRecords(cursor: RecordCursor, timestampType: number, options: Enc
     if (step === 'malformed') return cursor.problem
     if (cursor.offset < fromOffset || cursor.offset >= endOffset) continue
     // Every safe integer of milliseconds fits into 64 bits of microseconds; others were rounded by the cursor and must not go on silently.
-    if (!Number.isSafeInteger(cursor.timestamp)) return `the timestamp of offset ${cursor.offset} is out of range`
+    if (!Number.isSafeInteger(cursor.timestamp) || Math.abs(cursor.timestampDelta) > timestampDeltaMax) return `the timestamp of offset ${cursor.offset} is out of range`
     columns.start(cursor.offset, cursor.timestamp, timestampType)
     columns.key(bytes, cursor.keyStart, cursor.keyStart < 0 ? -1 : cursor.keyEnd - cursor.keyStart)
     columns.value(bytes, cursor.valueStart, cursor.valueStart < 0 ? -1 : cursor.valueEnd - cursor.valueStart)

@@ -55,7 +55,11 @@ export async function offsetRange(reader: RangeReader): Promise<OffsetRange> {
 export async function mergeByOffset(readers: readonly RangeReader[], layout: FileLayout, columns: RowColumns): Promise<WrittenFile> {
   const files = await openMergeable(readers)
   const writer = new TopicFileWriter(columns, layout)
-  await forEachOrdered(files, { ...wholeFile(layout), betweenChunks: () => writer.cutIfFull() }, (view, order) => {
+  const cut = (): boolean => {
+    writer.cutIfFull()
+    return true
+  }
+  await forEachOrdered(files, { ...wholeFile(layout), betweenChunks: cut }, (view, order) => {
     for (const row of order) copyRow(view, row, offsetAt(view, row)!, columns)
     return true
   })
@@ -81,7 +85,11 @@ export async function mergeByKey(
     return true
   })
   const writer = new TopicFileWriter(columns, layout)
-  await forEachOrdered(files, { ...wholeFile(layout), betweenChunks: () => writer.cutIfFull() }, (view, order) => {
+  const cut = (): boolean => {
+    writer.cutIfFull()
+    return true
+  }
+  await forEachOrdered(files, { ...wholeFile(layout), betweenChunks: cut }, (view, order) => {
     for (const row of order) {
       const key = keyAt(view, row)
       const offset = offsetAt(view, row)!

@@ -29,8 +29,8 @@ export interface OrderedRowsOptions {
   readonly chunkBytes: number
   /** Rows to decode at once; without a limit without it. */
   readonly chunkRows?: number
-  /** Called behind every chunk; may use the Parquet library, which `visit` must not. */
-  readonly betweenChunks?: () => void
+  /** Called behind every chunk; may use the Parquet library, which `visit` must not. False stops, if there is more at all. */
+  readonly betweenChunks?: () => boolean
   /** Columns to read, `offset` among them; all of the topic schema without it. */
   readonly columns?: ReadonlySet<TopicColumn>
 }
@@ -98,8 +98,8 @@ export async function forEachOrdered(files: readonly OpenFile[], options: Ordere
     while (next < frontier) {
       const plan = planChunk(active, next, frontier, options)
       if (plan.picks.length > 0 && !(await visitChunk(plan.picks, wanted, visit))) return false
-      options.betweenChunks?.()
       next = plan.end
+      if (options.betweenChunks?.() === false) return !active.some((group) => group.hasIn(next, endOffset)) && i === groups.length - 1
     }
     active = active.filter((group) => {
       if (group.max >= next) return true
@@ -194,6 +194,11 @@ class Group {
       else high = middle
     }
     return low
+  }
+
+  /** Whether a row has an offset in [from, end). */
+  hasIn(from: number, end: number): boolean {
+    return (this.offsets[this.search(from)] ?? Infinity) < end
   }
 
   /** A file of this row group's `columns`, from one read where the row group is not large. */

@@ -10,7 +10,7 @@ import type { TopicColumn } from './topic-schema.ts'
 
 const two32 = 4_294_967_296
 /** Capacity that is kept for the next row group; what is beyond is given back. */
-const keptBytesMax = 64 * 1024 * 1024
+const keptBytesMax = 32 * 1024 * 1024
 
 export type NullCounts = Readonly<Record<TopicColumn, number>>
 
