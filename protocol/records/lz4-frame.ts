@@ -100,7 +100,9 @@ function readBlocks(bytes: Buffer, header: FrameHeader, output: Output): number 
     else readBlock(bytes, at, size, header, frameStart, output)
     at += size + (header.blockChecksum ? 4 : 0)
   }
-  if (header.contentSize !== -1 && output.length - frameStart !== header.contentSize) throw corrupt('the content has not its declared size')
+  if (header.contentSize !== -1 && output.length - frameStart !== header.contentSize) {
+    throw corrupt('the content has not its declared size')
+  }
   at += header.contentChecksum ? 4 : 0
   if (at > bytes.length) throw corrupt('the content checksum is cut off')
   return at
@@ -164,7 +166,7 @@ function shortXxh32(bytes: Buffer, start: number, end: number): number {
   return (hash ^ (hash >>> 16)) >>> 0
 }
 
-/** A buffer that grows by doubling up to a bound and takes a bounded number of pieces, contiguous so that linked blocks find their window. */
+/** A contiguous buffer (linked blocks find their window in it) that grows by doubling and bounds both its bytes and its pieces. */
 class Output {
   readonly maxBytes: number
   length = 0

@@ -179,7 +179,9 @@ export class RecordCursor {
     this.headerCount = this.#headersLeft = headerCount
     for (let left = headerCount; left > 0; left--) {
       const headerKeyLength = this.#varint()
-      if (headerKeyLength < 0 || this.#position + headerKeyLength > recordEnd) return this.#malformed('a header key does not fit its record')
+      if (headerKeyLength < 0 || this.#position + headerKeyLength > recordEnd) {
+        return this.#malformed('a header key does not fit its record')
+      }
       this.#position += headerKeyLength
       const headerValueLength = this.#varint()
       if (headerValueLength < -1 || this.#position + headerValueLength > recordEnd) {

@@ -122,7 +122,9 @@ function headerProblem(header: BatchHeader, options: ValidateOptions): RefusedBa
     return refused('invalid', `${header.recordCount} records do not fit a last offset delta of ${header.lastOffsetDelta}`)
   }
   if (header.isControl && options.allowControl !== true) return refused('invalid', 'producers may not write control batches')
-  if (!Number.isSafeInteger(header.producerId) || header.producerId < -1) return refused('invalid', `the producer id is ${header.producerId}`)
+  if (!Number.isSafeInteger(header.producerId) || header.producerId < -1) {
+    return refused('invalid', `the producer id is ${header.producerId}`)
+  }
   if (header.producerId >= 0) {
     if (header.producerEpoch < 0) return refused('invalid', `the producer epoch is ${header.producerEpoch}`)
     if (header.baseSequence < 0 && !header.isControl) return refused('invalid', `the base sequence is ${header.baseSequence}`)

@@ -78,7 +78,8 @@ describe('round trip', () => {
   it('large values of many megabytes', () => {
     const value = new Uint8Array(5_000_000).map((_, index) => index >> 8)
     for (let codec = 0; codec <= 4; codec++) {
-      const bytes = encodeBatch({ baseOffset: 0, codec, records: [{ timestamp: 1, key: null, value }, { timestamp: 2, key: value, value: null }] })
+      const records = [{ timestamp: 1, key: null, value }, { timestamp: 2, key: value, value: null }]
+      const bytes = encodeBatch({ baseOffset: 0, codec, records })
       const read = recordsOf(bytes)
       assert.ok(Buffer.from(read[0]!.value!).equals(value))
       assert.ok(Buffer.from(read[1]!.key!).equals(value))

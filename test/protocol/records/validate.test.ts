@@ -114,7 +114,7 @@ describe('damage', () => {
   })
 
   it('compressed records that are cut in the middle, when looked at in depth', () => {
-    const records = Array.from({ length: 300 }, (_, index) => ({ timestamp: T0 + index, key: null, value: Buffer.from(`${index * index}`) }))
+    const records = Array.from({ length: 300 }, (_, index) => ({ timestamp: T0, key: null, value: Buffer.from(`${index * index}`) }))
     for (const codec of CODECS.slice(1)) {
       const whole = sample({ codec, records })
       const bytes = whole.slice(0, Math.floor(whole.length / 2))
