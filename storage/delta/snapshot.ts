@@ -27,6 +27,8 @@ export interface TableFile {
   /** Rows without an offset, where known: messages that others appended and nobody ingested yet. */
   readonly nullOffsets: number | undefined
   readonly range: OffsetRange
+  /** Upper bound of the timestamps, milliseconds since the epoch; undefined where it is not known. */
+  readonly maxTimestampMs: number | undefined
   /** Of the range: -1 and -1 unless it is known. */
   readonly first: number
   readonly last: number
@@ -286,6 +288,7 @@ function tableFile(add: AddFile, stats: ReadStats, addedAt: number): TableFile {
     modifiedMs: add.modificationTime,
     records: stats.records,
     nullOffsets: stats.nullOffsets,
+    maxTimestampMs: stats.maxTimestampMs,
     range,
     first: range.kind === 'known' ? range.first : -1,
     last: range.kind === 'known' ? range.last : -1,

@@ -16,9 +16,11 @@ export interface ReadStats {
   /** Rows whose offset is null; undefined where the writer did not say. */
   readonly nullOffsets: number | undefined
   readonly range: OffsetRange
+  /** Upper bound of the timestamps, milliseconds since the epoch; undefined where the writer did not say (or no row has one). */
+  readonly maxTimestampMs: number | undefined
 }
 
-export const noStats: ReadStats = { records: undefined, nullOffsets: undefined, range: { kind: 'unknown' } }
+export const noStats: ReadStats = { records: undefined, nullOffsets: undefined, range: { kind: 'unknown' }, maxTimestampMs: undefined }
 
 export interface DataFileStats {
   readonly numRecords: number
@@ -65,9 +67,19 @@ export function statsFromValue(value: unknown): ReadStats {
   const nullOffsets = count(field(field(value, 'nullCount'), 'offset'))
   const first = integer(field(field(value, 'minValues'), 'offset'))
   const last = integer(field(field(value, 'maxValues'), 'offset'))
-  if (first !== undefined && last !== undefined && first <= last) return { records, nullOffsets, range: { kind: 'known', first, last } }
-  if (records !== undefined && (records === 0 || nullOffsets === records)) return { records, nullOffsets, range: { kind: 'none' } }
-  return { records, nullOffsets, range: { kind: 'unknown' } }
+  const maxTimestampMs = upperTimestamp(field(field(value, 'maxValues'), 'timestamp'))
+  if (first !== undefined && last !== undefined && first <= last) {
+    return { records, nullOffsets, range: { kind: 'known', first, last }, maxTimestampMs }
+  }
+  if (records !== undefined && (records === 0 || nullOffsets === records)) return { records, nullOffsets, range: { kind: 'none' }, maxTimestampMs }
+  return { records, nullOffsets, range: { kind: 'unknown' }, maxTimestampMs }
+}
+
+/** Statistics cut timestamps to milliseconds, so the true maximum may lie within the next one. */
+function upperTimestamp(value: unknown): number | undefined {
+  if (typeof value !== 'string') return undefined
+  const ms = Date.parse(value)
+  return Number.isNaN(ms) ? undefined : ms + 1
 }
 
 /** ISO 8601 with milliseconds, or undefined outside of the four-digit years that readers understand. */

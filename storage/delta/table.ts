@@ -23,6 +23,7 @@ import { engineInfo, guidOf, tableProtocol, topicIdProperty, topicMetadata } fro
 import type { TableConfig } from './schema.ts'
 import { dataFileKey } from './snapshot.ts'
 import type { Snapshot, SnapshotView } from './snapshot.ts'
+import type { OffsetRange } from './stats.ts'
 
 export interface TableOptions {
   readonly checkpoints: CheckpointEngine
@@ -243,6 +244,11 @@ export class DeltaTable {
     const { offset, complete } = snapshot.greatestOffset(partition)
     if (complete) return { kind: 'known', offset: offset + 1, source: 'statistics' }
     return { kind: 'unknown', atLeast: offset + 1, files: snapshot.filesForOffset(partition, offset).unknown }
+  }
+
+  /** What somebody found out by looking into a file whose statistics are missing. Ignored when the file is gone. */
+  provideRange(path: string, range: OffsetRange, known: { readonly records?: number; readonly nullOffsets?: number } = {}): void {
+    this.#loaded().provideRange(path, range, known)
   }
 
   async #commit(change: TableChange): Promise<CommitOutcome> {
