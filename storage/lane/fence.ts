@@ -104,7 +104,7 @@ async function readTail(store: ObjectStore, lane: LaneId, from: LogVersion): Pro
 async function placeFence(fencer: Fencer, tail: Tail): Promise<GuardHead> {
   let seq = tail.firstFree
   let endSeq = tail.walls.find((wall) => wall < tail.firstFree) ?? null
-  let hasWall = tail.walls.length > 0
+  let hasWall = tail.walls.some((wall) => wall >= tail.firstFree)
   for (let lost = 1; ; lost++, seq++) {
     const there = await occupy(fencer, 'fence', seq, endSeq ?? seq)
     if (there?.kind === 'fence') return there
