@@ -1,0 +1,145 @@
+/** A coordinator on offsets partitions in memory that survive its restarts. */
+import { GroupCoordinator } from '../../src/groups/coordinator.ts'
+import type { CommitRequest, JoinRequest, SyncRequest } from '../../src/groups/coordinator.ts'
+import type { GroupConfig } from '../../src/groups/ports.ts'
+import { MemoryLog, VirtualEnv } from './support.ts'
+
+export const ORDERS = 'ordersTopicIdAAAAAAAAA'
+export const USERS = 'usersTopicIdAAAAAAAAAA'
+export const ZERO = 'AAAAAAAAAAAAAAAAAAAAAA'
+
+const CONFIG: GroupConfig = {
+  'group.initial.rebalance.delay.ms': 3_000,
+  'group.min.session.timeout.ms': 6_000,
+  'group.max.session.timeout.ms': 1_800_000,
+  'group.max.size': 10_000,
+  'offsets.retention.minutes': 60,
+  'offsets.retention.check.interval.ms': 60_000,
+}
+
+export class World {
+  readonly env: VirtualEnv
+  readonly logs: MemoryLog[]
+  readonly topics = new Map([
+    ['orders', { id: ORDERS, partitions: 8 }],
+    ['users', { id: USERS, partitions: 1 }],
+  ])
+  readonly warnings: string[] = []
+  config: GroupConfig
+  exists = true
+  /** Opening a partition waits for this. */
+  opening: Promise<void> = Promise.resolve()
+  openFails = false
+  groups: GroupCoordinator
+
+  constructor(options: { partitions?: number; env?: VirtualEnv; config?: Partial<GroupConfig> } = {}) {
+    this.env = options.env ?? new VirtualEnv()
+    this.logs = Array.from({ length: options.partitions ?? 1 }, (_, partition) => new MemoryLog(partition))
+    this.config = { ...CONFIG, ...options.config }
+    this.groups = this.#coordinator()
+  }
+
+  /** The process dies, with everything that was not durable, and a new one takes its place. */
+  restart(): void {
+    for (const log of this.logs) log.crash()
+    this.groups = this.#coordinator()
+  }
+
+  join(groupId: string, options: Partial<JoinRequest> = {}): ReturnType<GroupCoordinator['join']> {
+    return this.groups.join({
+      groupId,
+      memberId: '',
+      instanceId: null,
+      clientId: 'client',
+      clientHost: '/127.0.0.1',
+      sessionTimeoutMs: 10_000,
+      rebalanceTimeoutMs: 60_000,
+      protocolType: 'consumer',
+      protocols: [{ name: 'range', metadata: Buffer.from('x') }],
+      requiresKnownMemberId: false,
+      supportsSkippingAssignment: true,
+      reason: null,
+      ...options,
+    })
+  }
+
+  sync(groupId: string, memberId: string, generation: number, options: Partial<SyncRequest> = {}): ReturnType<GroupCoordinator['sync']> {
+    return this.groups.sync({
+      groupId,
+      memberId,
+      instanceId: null,
+      generation,
+      protocolType: null,
+      protocol: null,
+      assignments: new Map(),
+      ...options,
+    })
+  }
+
+  /** A group of one member, stable. Returns its id. */
+  async settle(groupId: string, options: Partial<JoinRequest> = {}): Promise<{ memberId: string; generation: number }> {
+    const joining = this.join(groupId, options)
+    await this.env.advance(3_000)
+    const { memberId, generation } = await joining
+    await this.sync(groupId, memberId, generation, {
+      instanceId: options.instanceId ?? null,
+      assignments: new Map([[memberId, Buffer.from('mine')]]),
+    })
+    return { memberId, generation }
+  }
+
+  /** Commits one offset; the error code of its partition. */
+  async commit(groupId: string, offset: number, options: Partial<CommitRequest> & { partition?: number; topic?: string } = {}): Promise<number> {
+    const { partition = 0, topic = 'orders', ...rest } = options
+    const [reply] = await this.groups.commit({
+      groupId,
+      memberId: '',
+      instanceId: null,
+      generation: -1,
+      namesUnknownGroup: true,
+      retentionMs: -1,
+      topics: [
+        {
+          name: topic,
+          topicId: ZERO,
+          partitions: [{ partitionIndex: partition, committedOffset: offset, committedLeaderEpoch: 3, committedMetadata: `m${offset}` }],
+        },
+      ],
+      ...rest,
+    })
+    return reply?.partitions[0]?.errorCode ?? -999
+  }
+
+  /** The committed offset, -1 without one. */
+  async offset(groupId: string, partition = 0, topic = 'orders', requireStable = false): Promise<number> {
+    const { topics } = await this.groups.fetch(groupId, [{ name: topic, topicId: ZERO, partitionIndexes: [partition] }], requireStable)
+    return topics[0]?.partitions[0]?.committedOffset ?? -999
+  }
+
+  #coordinator(): GroupCoordinator {
+    const { logs, topics, env, config } = this
+    return new GroupCoordinator({
+      env,
+      config,
+      log: { debug: () => {}, info: () => {}, warn: (_fields, message) => this.warnings.push(message) },
+      offsetsPartitions: {
+        count: logs.length,
+        exists: () => this.exists,
+        open: async (partition) => {
+          await this.opening
+          if (this.openFails) throw new Error('not now')
+          return logs[partition] as MemoryLog
+        },
+      },
+      topics: {
+        resolve: (name) => topics.get(name),
+        byId: (id) => {
+          for (const [name, topic] of topics) if (topic.id === id) return { name, partitions: topic.partitions }
+          return undefined
+        },
+      },
+      selfNode: () => ({ id: 1, host: 'localhost', port: 9092 }),
+      defer: queueMicrotask,
+    })
+  }
+}
