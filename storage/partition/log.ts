@@ -2,7 +2,7 @@
  * The log of one partition: judges and orders appends, knows what is durable and what is flushed, and serves reads from memory, then
  * from lane objects, then from the table (DESIGN §2). Everything below is offsets; Kafka's error codes are made in `src/api`.
  */
-import { computeCrc, isControl, patchBatch, setLogAppendTime } from '../../protocol/records/batch.ts'
+import { computeCrc, isControl, patchBatch, setLogAppendTime, setMaxTimestamp } from '../../protocol/records/batch.ts'
 import type { BatchHeader } from '../../protocol/records/batch.ts'
 import { validateProduceBatch } from '../../protocol/records/validate.ts'
 import type { RefusedBatch } from '../../protocol/records/validate.ts'
@@ -184,10 +184,16 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
 
     let maxTimestamp = verdict.maxTimestamp
     let logAppendTimeMs = -1
+    let { crc } = header
     if (config.timestampType === 'LogAppendTime') {
       setLogAppendTime(records, 0, nowMs)
       maxTimestamp = nowMs
       logAppendTimeMs = nowMs
+      crc = computeCrc(records, 0)
+    } else if (verdict.walked && verdict.maxTimestamp !== header.maxTimestamp) {
+      // Some clients compute it wrongly, and lookups by timestamp rely on it.
+      setMaxTimestamp(records, 0, verdict.maxTimestamp)
+      crc = computeCrc(records, 0)
     }
     patchBatch(records, 0, { baseOffset, leaderEpoch: this.leaderEpoch })
     const entry = new BatchEntry(
@@ -204,7 +210,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
         leaderEpoch: this.leaderEpoch,
         attributes: logAppendTimeMs >= 0 ? header.attributes | LOG_APPEND_TIME_BIT : header.attributes,
         recordCount: header.recordCount,
-        crc: logAppendTimeMs >= 0 ? computeCrc(records, 0) : header.crc,
+        crc,
       },
       records,
       null,
