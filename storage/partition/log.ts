@@ -234,7 +234,8 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
   }
 
   batchDurable(entry: BatchEntry): void {
-    if (this.#state === 'deleted') return this.#host.batchReleased(entry)
+    // Never retained: the segment's count belongs to the batches of other topics.
+    if (this.#state === 'deleted') return
     this.#highWatermark = entry.lastOffset + 1
     this.#unflushedBytes += entry.batchBytes
     this.#oldestUnflushedMs ??= this.#host.env.clock.monotonic()
