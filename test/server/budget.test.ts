@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { correlationId, echoFrame, echoHandler, eventually, gate, RawClient, startTestServer } from './harness.ts'
+import { correlationId, echoFrame, echoHandler, eventually, gate, hurriedClock, RawClient, recordingLogger, startTestServer } from './harness.ts'
 
 const KiB = 1024
 
@@ -34,13 +34,30 @@ test('many large requests at once all get through a budget that holds one of the
 })
 
 test('half requests that fill the budget do not stop the others', async t => {
-  const { port, server } = await startTestServer(t, [echoHandler()], { budgetBytes: 100 * KiB })
+  const { log, lines } = recordingLogger()
+  const { port, server } = await startTestServer(t, [echoHandler()], { budgetBytes: 100 * KiB }, log, hurriedClock(100))
   const halves = await Promise.all(Array.from({ length: 5 }, () => RawClient.connect(port, t)))
   for (const half of halves) half.write(echoFrame(1, Buffer.alloc(60 * KiB)).subarray(0, 30 * KiB))
   await eventually(() => server.budget.exhausted, 'the budget is used up')
   const client = await RawClient.connect(port, t)
   client.write(echoFrame(7, Buffer.alloc(20 * KiB)))
   assert.deepEqual((await client.receive(1)).map(correlationId), [7])
+  assert.match(lines[0]!.message, /memory for requests is short and this client hardly moves/)
+  assert.ok(halves.some(half => half.closed || half.ended), 'clients that hold memory and do not move are closed')
+})
+
+test('clients that take their answers, though slowly, are not taken for stalled', async t => {
+  const handler = echoHandler(request => ({ id: request.id, payload: Buffer.alloc(900 * KiB) }))
+  const { port } = await startTestServer(t, [handler], { budgetBytes: 500 * KiB }, undefined, hurriedClock(50))
+  const clients = await Promise.all(Array.from({ length: 4 }, () => RawClient.connect(port, t)))
+  for (const client of clients) {
+    client.write(Buffer.concat([echoFrame(1), echoFrame(2)]))
+    client.socket.on('data', () => {
+      client.socket.pause()
+      setTimeout(() => client.socket.resume(), 2)
+    })
+  }
+  for (const client of clients) assert.deepEqual((await client.receive(2)).map(correlationId), [1, 2])
 })
 
 test('requests wait while the memory is held, and go on when it is free', async t => {

@@ -7,6 +7,7 @@ import { ApiVersions } from '../../protocol/messages/18-api-versions.ts'
 import { decodeResponseFrame, encodeRequestFrame } from '../../protocol/messages/header.ts'
 import { defineApi } from '../../protocol/schema/api.ts'
 import { bytes, int16, int32, struct } from '../../protocol/schema/field.ts'
+import type { Clock } from '../../storage/env.ts'
 import type { RequestContext } from '../../src/api/handler.ts'
 import type { Broker } from '../../src/broker.ts'
 import { RateLimiter, silentLogger } from '../../src/logging.ts'
@@ -84,8 +85,8 @@ export async function startTestServer(
   handlers: readonly RegisteredHandler[],
   limits: Partial<ServerLimits> = {},
   log: Logger = silentLogger(),
+  clock: Clock = realEnv.clock,
 ): Promise<TestServer> {
-  const { clock } = realEnv
   const observed: Observed = { requests: [], opened: 0, closed: 0, refused: [] }
   const logLimiter = new RateLimiter(clock)
   const dispatcher = new Dispatcher({
@@ -197,6 +198,11 @@ export function correlationId(frame: Buffer): number {
 
 export function decodeEcho(frame: Buffer, id: number): EchoResponse {
   return decodeResponseFrame(Echo, 0, id, frame)
+}
+
+/** The real clock with timers that run so many times faster. */
+export function hurriedClock(times: number): Clock {
+  return { ...realEnv.clock, schedule: (ms, task) => realEnv.clock.schedule(ms / times, task) }
 }
 
 /** A promise with its own switch. */
