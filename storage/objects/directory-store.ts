@@ -121,7 +121,6 @@ export class DirectoryStore implements ObjectStore {
       if (taken && (await orNull(stat(path)))?.isDirectory() === true) {
         throw new StoreError('invalid', `${key} is a folder of other keys`)
       }
-      await this.#folders.sync(dirname(path))
       return { kind: taken ? 'exists' : 'created' }
     } catch (error) {
       if (linked) return { kind: 'unknown', cause: error }
@@ -134,7 +133,6 @@ export class DirectoryStore implements ObjectStore {
     const path = this.#path(key)
     try {
       await this.#write(path, body, (temp) => rename(temp, path))
-      await this.#folders.sync(dirname(path))
     } catch (error) {
       throw storeError(error, `put ${key}`)
     }
@@ -217,10 +215,14 @@ export class DirectoryStore implements ObjectStore {
     }
   }
 
-  /** Writes a synced temporary file, makes sure of the folder, and publishes the file; starts again when somebody removed either. */
+  /**
+   * Writes a synced temporary file, makes sure of the folder, publishes the file and syncs the folder; starts again when somebody
+   * removed either before the file was published.
+   */
   async #write<T>(path: string, body: readonly Uint8Array[], publish: (temp: string) => Promise<T>): Promise<T> {
     for (let attempt = 0; ; attempt++) {
       const temp = join(this.#temp, `${this.#tempName}-${this.#tempCount++}`)
+      let published = false
       try {
         const folder = this.#folders.ensure(dirname(path))
         // Handled by the await below; without this, a failed write would leave it unhandled.
@@ -228,11 +230,12 @@ export class DirectoryStore implements ObjectStore {
         await this.#writeTemp(temp, body)
         await folder
         const result = await publish(temp)
-        await orNull(unlink(temp))
+        published = true
+        await Promise.all([orNull(unlink(temp)), this.#folders.sync(dirname(path))])
         return result
       } catch (error) {
         await orNull(unlink(temp)).catch(() => undefined)
-        if (codeOf(error) !== 'ENOENT' || attempt >= racesMax) throw error
+        if (published || codeOf(error) !== 'ENOENT' || attempt >= racesMax) throw error
         this.#folders.forget(dirname(path))
         await mkdir(this.#temp, { recursive: true })
       }
@@ -364,9 +367,11 @@ class DurableFolders {
   }
 
   async #sync(path: string): Promise<void> {
-    const identity = await syncFolder(path)
+    // A folder that is gone was empty: what we put there has been deleted since, and that is the deleter's to sync.
+    const identity = await orNull(syncFolder(path))
     const known = this.#known.get(path)
     if (known === undefined || known === identity) return
+    if (identity === null) return this.forget(path)
     this.forget(path)
     await this.ensure(path)
   }

@@ -7,7 +7,7 @@
 import { createHash, createHmac } from 'node:crypto'
 import type { Dispatcher } from 'undici'
 import { Pool } from 'undici'
-import type { Clock } from '../env.ts'
+import type { Clock, Timer } from '../env.ts'
 import { bodyBytes, joinBody } from './keys.ts'
 
 export interface SignedClientOptions {
@@ -20,7 +20,10 @@ export interface SignedClientOptions {
   readonly credentials: (options?: { forceRefresh: boolean }) => Promise<S3Credentials>
   readonly clock: Clock
   readonly connectionsMax: number
-  /** A request that has no whole answer by then fails with {@link S3TimeoutError}; bodies get another second per MiB. */
+  /**
+   * A request fails with {@link S3TimeoutError} when its answer has not begun by then, or when the answer has not ended that long after it
+   * began; bodies get another second per MiB.
+   */
   readonly deadlineMs: number
 }
 
@@ -36,8 +39,6 @@ export interface S3Request {
   /** Names in lower case; `host`, `content-length` and `x-amz-*` are added. */
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: readonly Uint8Array[]
-  /** Most bytes that the answer can have, for the deadline. */
-  readonly answerBytesMax?: number
 }
 
 export interface S3Response {
@@ -89,7 +90,7 @@ export class S3SignedClient {
     const headers = this.#sign(request.method, path, credentials, request.headers ?? {})
     const bytes = bodyBytes(request.body ?? [])
     if (request.method === 'PUT') headers['content-length'] = String(bytes)
-    const deadlineMs = this.#options.deadlineMs + (bytes + (request.answerBytesMax ?? 0)) / 1024
+    const deadlineMs = this.#options.deadlineMs + bytes / 1024
     const response = await this.#dispatch({ method: request.method, path, headers, body: bodyOf(request.body ?? [], bytes) }, deadlineMs)
     if (response.status === 403) this.#learnFrom(response)
     return response
@@ -103,12 +104,14 @@ export class S3SignedClient {
     return new Promise((resolve, reject) => {
       let controller: Dispatcher.DispatchController | null = null
       let late: Error | null = null
-      const timer = this.#options.clock.schedule(deadlineMs, () => {
-        late = new S3TimeoutError(`no answer within ${Math.round(deadlineMs)} ms`)
-        // Without a controller the request waits for a connection; it is dropped when it gets one.
-        controller?.abort(late)
-        reject(late)
-      })
+      const limit = (ms: number): Timer =>
+        this.#options.clock.schedule(ms, () => {
+          late = new S3TimeoutError(`no answer within ${Math.round(ms)} ms`)
+          // Without a controller the request waits for a connection; it is dropped when it gets one.
+          controller?.abort(late)
+          reject(late)
+        })
+      let timer = limit(deadlineMs)
       let status = 0
       let headers: S3Response['headers'] = {}
       let body: AnswerBody | null = null
@@ -120,7 +123,10 @@ export class S3SignedClient {
         onResponseStart: (_, statusCode, responseHeaders) => {
           status = statusCode
           headers = responseHeaders
-          body = new AnswerBody(options.method === 'HEAD' ? 0 : Number(responseHeaders['content-length'] ?? Number.NaN))
+          const length = options.method === 'HEAD' ? 0 : Number(responseHeaders['content-length'] ?? Number.NaN)
+          body = new AnswerBody(length)
+          timer.cancel()
+          timer = limit(this.#options.deadlineMs + (length || 0) / 1024)
         },
         onResponseData: (_, chunk) => body?.add(chunk),
         onResponseEnd: () => {

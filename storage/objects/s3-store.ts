@@ -76,7 +76,7 @@ class S3Store implements ObjectStore {
 
   async get(key: string): Promise<Uint8Array | null> {
     assertKey(key)
-    const response = await this.#send({ method: 'GET', key, answerBytesMax: 256 * 1024 * 1024 })
+    const response = await this.#send({ method: 'GET', key })
     if (response.status === 200) return response.body
     return this.#absent(response, `get ${key}`)
   }
@@ -86,7 +86,7 @@ class S3Store implements ObjectStore {
     assertRange(start, endExclusive)
     if (start === endExclusive) return (await this.head(key)) === null ? null : new Uint8Array(0)
     const headers = { range: `bytes=${start}-${endExclusive - 1}` }
-    const response = await this.#send({ method: 'GET', key, headers, answerBytesMax: endExclusive - start })
+    const response = await this.#send({ method: 'GET', key, headers })
     // 416: the object ends before the range begins. 200: the store ignores ranges of empty objects, or all of them.
     if (response.status === 206) return response.body
     if (response.status === 416) return new Uint8Array(0)
