@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { KafkaError, errorName } from '../../protocol/errors.ts'
 import { encodeBatch } from '../../protocol/records/encoder.ts'
+import type { CommitTopic } from '../../src/groups/coordinator.ts'
 import { groupRecord, offsetRecord, partitionOfGroup } from '../../src/groups/records.ts'
 import { ORDERS, USERS, World, ZERO } from './world.ts'
 
@@ -95,12 +96,6 @@ test('require_stable waits for commits on their way', async () => {
 
 test('topics and partitions that do not exist are refused, the rest is committed', async () => {
   const world = new World()
-  const partition = (partitionIndex: number, metadata = ''): object => ({
-    partitionIndex,
-    committedOffset: 5,
-    committedLeaderEpoch: -1,
-    committedMetadata: metadata,
-  })
   const request = { groupId: 'g', memberId: '', instanceId: null, generation: -1, namesUnknownGroup: true, retentionMs: -1 }
   const topics = [
     { name: 'orders', topicId: ZERO, partitions: [partition(0), partition(8), partition(-1), partition(1, 'x'.repeat(4097))] },
@@ -108,7 +103,7 @@ test('topics and partitions that do not exist are refused, the rest is committed
     { name: '', topicId: USERS, partitions: [partition(0)] },
     { name: '', topicId: 'BBBBBBBBBBBBBBBBBBBBBB', partitions: [partition(0)] },
   ]
-  const replies = await world.groups.commit({ ...request, topics: topics as never })
+  const replies = await world.groups.commit({ ...request, topics })
   assert.deepEqual(
     replies.map(({ partitions }) => partitions.map(({ errorCode }) => errorName(errorCode))),
     [
@@ -228,8 +223,8 @@ test('a record that the log refuses is an error of that commit alone', async () 
 
 test('requests wait a little for a partition that is being loaded, then are told so', async () => {
   const world = new World()
-  let opened: () => void = () => {}
-  world.opening = new Promise((resolve) => (opened = resolve))
+  const { promise, resolve: opened } = Promise.withResolvers<void>()
+  world.opening = promise
   const committing = world.commit('g', 1)
   const beating = world.groups.heartbeat('g', 'm', null, 1)
   const syncing = world.sync('g', 'm', 1)
@@ -448,3 +443,7 @@ test('stopping answers whoever waits', async () => {
   assert.equal(errorName(await world.groups.heartbeat('g', 'm', null, 1)), 'NOT_COORDINATOR')
   assert.equal(world.env.timers, 0)
 })
+
+function partition(partitionIndex: number, committedMetadata = ''): CommitTopic['partitions'][number] {
+  return { partitionIndex, committedOffset: 5, committedLeaderEpoch: -1, committedMetadata }
+}

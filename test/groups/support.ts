@@ -9,6 +9,7 @@ interface Scheduled {
   readonly atMs: number
   readonly seq: number
   readonly task: () => void
+  cancelled: boolean
 }
 
 /** A clock that only moves when told to. Timers run in order; after each one, promises get their turn. */
@@ -16,7 +17,9 @@ export class VirtualEnv implements Env {
   #nowMs = 0
   #seq = 0
   #random: () => number
-  readonly #timers = new Set<Scheduled>()
+  /** A binary heap; cancelled timers stay until they come up. */
+  readonly #timers: Scheduled[] = []
+  #live = 0
   readonly #wallStartMs = 1_700_000_000_000
 
   constructor(random: () => number = seededRandom(1)) {
@@ -28,9 +31,14 @@ export class VirtualEnv implements Env {
     monotonic: (): number => this.#nowMs,
     sleep: (ms: number): Promise<void> => new Promise((resolve) => this.clock.schedule(ms, resolve)),
     schedule: (ms: number, task: () => void): Timer => {
-      const timer = { atMs: this.#nowMs + ms, seq: this.#seq++, task }
-      this.#timers.add(timer)
-      return { cancel: () => this.#timers.delete(timer) }
+      const timer: Scheduled = { atMs: this.#nowMs + ms, seq: this.#seq++, task, cancelled: false }
+      this.#push(timer)
+      return {
+        cancel: () => {
+          if (!timer.cancelled) this.#live--
+          timer.cancelled = true
+        },
+      }
     },
   }
 
@@ -44,21 +52,18 @@ export class VirtualEnv implements Env {
   }
 
   get timers(): number {
-    return this.#timers.size
+    return this.#live
   }
 
   /** Lets `ms` pass, running what becomes due on the way. */
   async advance(ms: number): Promise<void> {
     const endMs = this.#nowMs + ms
     await turn()
-    for (;;) {
-      let next: Scheduled | null = null
-      for (const timer of this.#timers) {
-        if (timer.atMs > endMs) continue
-        if (next === null || timer.atMs < next.atMs || (timer.atMs === next.atMs && timer.seq < next.seq)) next = timer
-      }
-      if (next === null) break
-      this.#timers.delete(next)
+    for (let next = this.#timers[0]; next !== undefined && next.atMs <= endMs; next = this.#timers[0]) {
+      this.#pop()
+      if (next.cancelled) continue
+      next.cancelled = true
+      this.#live--
       this.#nowMs = Math.max(this.#nowMs, next.atMs)
       next.task()
       await turn()
@@ -66,6 +71,36 @@ export class VirtualEnv implements Env {
     this.#nowMs = endMs
     await turn()
   }
+
+  #push(timer: Scheduled): void {
+    const heap = this.#timers
+    this.#live++
+    let at = heap.length
+    for (let up = (at - 1) >> 1; at > 0 && before(timer, heap[up]!); up = (at - 1) >> 1) {
+      heap[at] = heap[up]!
+      at = up
+    }
+    heap[at] = timer
+  }
+
+  /** Takes the earliest one off. */
+  #pop(): void {
+    const heap = this.#timers
+    const last = heap.pop()
+    if (last === undefined || heap.length === 0) return
+    let at = 0
+    for (let down = 1; down < heap.length; down = 2 * at + 1) {
+      if (down + 1 < heap.length && before(heap[down + 1]!, heap[down]!)) down++
+      if (before(last, heap[down]!)) break
+      heap[at] = heap[down]!
+      at = down
+    }
+    heap[at] = last
+  }
+}
+
+function before(a: Scheduled, b: Scheduled): boolean {
+  return a.atMs < b.atMs || (a.atMs === b.atMs && a.seq < b.seq)
 }
 
 /** A partition log in memory. Durable at once, unless `hold` is set: then when `release` is called. */
