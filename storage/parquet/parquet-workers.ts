@@ -31,6 +31,8 @@ export interface ParquetWorkersOptions {
   /** Gives the metrics durations. */
   readonly clock?: Pick<Clock, 'monotonic'>
   readonly onMetric?: (metric: ParquetMetric) => void
+  /** Another program for the threads, for tests of how the pool takes their misbehaviour. */
+  readonly workerUrl?: URL
 }
 
 export type ParquetMetric =
@@ -59,7 +61,7 @@ const memoryBytesMaxDefault = 512 * 1024 * 1024
 const chunkBytesMax = 4 * 1024 * 1024
 
 export class ParquetWorkers implements ParquetCodec {
-  readonly #options: Required<Omit<ParquetWorkersOptions, 'clock' | 'onMetric'>> & ParquetWorkersOptions
+  readonly #options: Required<Omit<ParquetWorkersOptions, 'clock' | 'onMetric' | 'workerUrl'>> & ParquetWorkersOptions
   readonly #waiting: Job[] = []
   readonly #threads = new Set<Thread>()
   #lastJob = 0
@@ -157,7 +159,7 @@ export class ParquetWorkers implements ParquetCodec {
   }
 
   #start(): Thread {
-    const thread = new Thread({
+    const thread = new Thread(this.#options.workerUrl ?? workerUrl, {
       jobDone: (memoryBytes) => {
         if (memoryBytes > this.#options.memoryBytesMax) thread.leaving = true
         if (thread.leaving && thread.running === 0 && this.#threads.delete(thread)) {
@@ -213,9 +215,9 @@ class Thread {
   readonly #events: ThreadEvents
   readonly #jobs = new Map<number, Job>()
 
-  constructor(events: ThreadEvents) {
+  constructor(program: URL, events: ThreadEvents) {
     this.#events = events
-    this.#worker = new Worker(workerUrl)
+    this.#worker = new Worker(program)
     this.#worker.unref()
     this.#worker.on('message', (message: FromWorker) => this.#receive(message))
     this.#worker.on('error', (cause) => this.#gone(new ParquetWorkerError('crashed', 'a Parquet worker died', { cause })))
@@ -256,10 +258,12 @@ class Thread {
         this.#events.jobDone(message.memoryBytes)
         return
       case 'failed': {
-        if (message.error.fatal) this.leaving = true
+        const error = errorOf(job, message.error)
         this.#settled(job)
-        job.reject(errorOf(job, message.error))
-        this.#events.jobDone(message.memoryBytes)
+        job.reject(error)
+        // The other jobs of the thread must not go on with a library in an undefined state.
+        if (message.error.fatal) this.#gone(new ParquetWorkerError('crashed', 'the Parquet library trapped in another job', { cause: error }))
+        else this.#events.jobDone(message.memoryBytes)
         return
       }
       default:

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { encodeBatch } from '../../../protocol/records/encoder.ts'
 import { footerOf } from '../../../storage/parquet/footer.ts'
 import { InlineParquet } from '../../../storage/parquet/inline-parquet.ts'
@@ -33,7 +33,7 @@ test('P6: records come back equal, through any codec, row group size and read si
       }
       assert.deepEqual(actual, expected)
     },
-  ), { numRuns: 80 })
+  ), { numRuns: 60 })
 })
 
 test('a window of offsets is encoded and decoded, in the middle of batches', async () => {
@@ -48,13 +48,13 @@ test('a window of offsets is encoded and decoded, in the middle of batches', asy
 })
 
 test('a record of many megabytes comes back whole, even when the reader asked for one byte', async () => {
-  const value = new Uint8Array(20_000_000).map((_, i) => (i * 7919) >> 5)
+  const value = new Uint8Array(3_000_000).map((_, i) => (i * 7919) >> 5)
   const batches = [
     ...plainBatches(1, 3),
     encodeBatch({ baseOffset: 3, codec: 4, records: [{ timestamp: 5, key: null, value }] }),
     ...plainBatches(1, 3, 4),
   ]
-  const file = await parquet.encode({ ...all, batches, compression: 'zstd' })
+  const file = await parquet.encode({ ...all, batches, compression: 'zstd', rowGroupBytes: 1_000_000 })
   assert.equal(footerOf(file.parquet!).rowGroups.length, 2)
   const part = await parquet.decode({ file: file.parquet!, fromOffset: 3, maxBytes: 1 })
   assert.equal(part.batches.length, 1)

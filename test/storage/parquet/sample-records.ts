@@ -1,5 +1,5 @@
 /** Records, batches and files for the tests of Parquet. */
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { CREATE_TIME, LOG_APPEND_TIME, timestampTypeOf, attributes } from '../../../protocol/records/batch.ts'
 import type { TimestampType } from '../../../protocol/records/batch.ts'
 import { encodeBatch } from '../../../protocol/records/encoder.ts'

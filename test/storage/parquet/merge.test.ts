@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Binary, Field, Int64, Schema, Table, TimestampMicrosecond, makeData, makeVector, tableFromIPC, tableToIPC, vectorFromArray } from 'apache-arrow'
+import type { Vector } from 'apache-arrow'
+import * as fc from 'fast-check'
+import { encodeBatch } from '../../../protocol/records/encoder.ts'
+import { footerOf } from '../../../storage/parquet/footer.ts'
+import { InlineParquet } from '../../../storage/parquet/inline-parquet.ts'
+import { NotMergeableError } from '../../../storage/parquet/merge.ts'
+import { anyBatches, plainBatches, plainFile, plainRecords, utf8 } from './sample-records.ts'
+
+const parquet = new InlineParquet()
+const all = { partition: 0, fromOffset: 0, endOffset: Number.MAX_SAFE_INTEGER, compression: 'snappy' } as const
+
+function keyed(baseOffset: number, records: readonly [number, string | null, string | null][]): Uint8Array {
+  return encodeBatch({
+    baseOffset,
+    records: records.map(([timestamp, key, value]) => ({
+      timestamp, key: key === null ? null : utf8(key), value: value === null ? null : utf8(value),
+    })),
+  })
+}
+
+async function rowsOf(file: Uint8Array) {
+  return plainFile(await parquet.decode({ file, fromOffset: 0, maxBytes: 1e9 }))
+}
+
+test('merging by offset keeps every row as it is, sorted', async () => {
+  await fc.assert(fc.asyncProperty(anyBatches, fc.integer({ min: 1, max: 3 }), async (batches, perFile) => {
+    const files: Uint8Array[] = []
+    for (let i = 0; i < batches.length; i += perFile) {
+      files.unshift((await parquet.encode({ ...all, batches: batches.slice(i, i + perFile) })).parquet!)
+    }
+    const merged = await parquet.mergeByOffset({ files, compression: 'zstd', rowGroupRows: 10 })
+    const expected = plainRecords(batches)
+    assert.deepEqual(await rowsOf(merged.parquet!), expected)
+    const { parquet: _, unreadable: __, ...statistics } = await parquet.encode({ ...all, batches })
+    assert.deepEqual({ ...merged, parquet: null }, { ...statistics, parquet: null })
+  }), { numRuns: 20 })
+})
+
+test('interleaved files are merged into sorted row groups of bounded size', async () => {
+  const batches = plainBatches(40, 10)
+  const files = [0, 1, 2].map((rest) => batches.filter((_, i) => i % 3 === rest))
+  const encoded = await Promise.all(files.map(async (some) => (await parquet.encode({ ...all, batches: some })).parquet!))
+  const merged = await parquet.mergeByOffset({ files: encoded, compression: 'snappy', rowGroupRows: 100 })
+  assert.deepEqual(await rowsOf(merged.parquet!), plainRecords(batches))
+  const groups = footerOf(merged.parquet!).rowGroups
+  assert.ok(groups.length >= 4 && groups.every((group) => group.rows <= 125), groups.map((group) => group.rows).join(' '))
+  groups.forEach((group, i) => assert.equal(group.offsets!.min, i === 0 ? 0 : groups[i - 1]!.offsets!.max + 1))
+})
+
+test('microseconds that somebody else wrote survive a merge', async () => {
+  const schema = new Schema([new Field('offset', new Int64(), true), new Field('timestamp', new TimestampMicrosecond('UTC'), true)])
+  const micros = [1_700_000_000_123_456n, -7n]
+  const columns: Record<string, Vector> = {
+    offset: vectorFromArray([0n, 1n], new Int64()),
+    timestamp: makeVector(makeData({ type: new TimestampMicrosecond('UTC'), length: 2, nullCount: 0, data: BigInt64Array.from(micros) })),
+  }
+  const file = await parquet.encodeArrowTable(tableToIPC(new Table(schema, columns), 'stream'))
+  const merged = await parquet.mergeByOffset({ files: [file], compression: 'snappy' })
+  const table = tableFromIPC(await parquet.decodeToArrow(merged.parquet!))
+  const { values } = table.getChild('timestamp')!.data[0]!
+  assert.deepEqual([values[0], values[1]], micros)
+})
+
+test('files that would lose rows or columns are not merged', async () => {
+  const table = (columns: Record<string, Vector>) => {
+    const schema = new Schema(Object.entries(columns).map(([name, vector]) => new Field(name, vector.type, true)))
+    return parquet.encodeArrowTable(tableToIPC(new Table(schema, columns), 'stream'))
+  }
+  const withoutOffset = await table({ offset: vectorFromArray([1n, null], new Int64()) })
+  await assert.rejects(parquet.mergeByOffset({ files: [withoutOffset], compression: 'none' }), NotMergeableError)
+  const extra = await table({ offset: vectorFromArray([1n], new Int64()), price: vectorFromArray([utf8('x')], new Binary()) })
+  await assert.rejects(parquet.mergeByKey({ files: [extra], compression: 'none' }), NotMergeableError)
+})
+
+test('merging by key keeps the last row of each key and drops old tombstones', async () => {
+  const older = keyed(0, [[1, 'a', 'a1'], [2, 'b', 'b1'], [3, 'c', 'c1'], [4, '', 'empty key'], [5, null, 'no key']])
+  const newer = keyed(10, [[100, 'b', null], [200, 'c', null], [300, 'a', 'a2'], [400, 'd', 'd1'], [500, 'd', '']])
+  const files = await Promise.all([newer, older].map(async (one) => (await parquet.encode({ ...all, batches: [one] })).parquet!))
+  const kept = async (dropTombstonesBeforeMs?: number) => {
+    const options = dropTombstonesBeforeMs === undefined ? {} : { dropTombstonesBeforeMs }
+    return (await rowsOf((await parquet.mergeByKey({ files, compression: 'none', ...options })).parquet!)).map((row) => row.offset)
+  }
+  assert.deepEqual(await kept(), [3, 10, 11, 12, 14])
+  assert.deepEqual(await kept(200), [3, 11, 12, 14])
+  assert.deepEqual(await kept(201), [3, 12, 14])
+})
+
+test('nothing left is no file', async () => {
+  const batches = [encodeBatch({ baseOffset: 0, records: [{ timestamp: 1, key: utf8('a'), value: null }] })]
+  const { parquet: file } = await parquet.encode({ ...all, batches })
+  const merged = await parquet.mergeByKey({ files: [file!], compression: 'none', dropTombstonesBeforeMs: 2 })
+  assert.deepEqual([merged.parquet, merged.rows], [null, 0])
+})
