@@ -111,6 +111,12 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
             topicsAtOnce: TOPICS_FLUSHED_AT_ONCE,
             retryMs: FLUSH_RETRY_MS,
           },
+          maintenance: {
+            compaction: config['table.compaction.enable'],
+            parquetCompression: config['table.parquet.compression'],
+            logRetentionMs: config['table.log.retention.ms'],
+            deletedFileRetentionMs: config['table.deleted.file.retention.ms'],
+          },
         },
         observer: engineObserver(env, log, metrics),
         onFenced: (reason) => {
@@ -260,6 +266,13 @@ function engineObserver(env: Env, log: Logger, metrics: Metrics): EngineObserver
           { topic, partition, baseOffset, reason, key },
           'a record batch cannot be decoded: it was set aside under its key and is not in the table; its producer is broken',
         )
+      },
+    },
+    maintenance: {
+      done: (topic, job, fields) => log.debug({ topic, ...fields }, `maintenance: ${job}`),
+      failed: (topic, job, cause) => {
+        const admitted = limiter.admit(`${job} ${topic}`)
+        if (admitted !== null) log.warn({ topic, err: cause, suppressed: admitted.suppressed }, `maintenance: ${job} failed and will be tried again`)
       },
     },
     info: (message, fields) => log.info(fields, message),

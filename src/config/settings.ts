@@ -109,9 +109,8 @@ const tableSettings = {
   'table.parquet.compression': oneOf('zstd', ['zstd', 'snappy', 'none'], 'Codec of the Parquet files.'),
   'table.worker.threads': integer(1, 1, 64, 'Threads that write and read Parquet.'),
   'table.compaction.enable': flag(true, 'Whether small files of a table are merged.'),
-  'table.checkpoint.interval': integer(100, 1, 100_000, 'Commits between checkpoints of a Delta log.'),
   'table.log.retention.ms': long(day, hour, 'How long commits of a Delta log are kept for time travel.'),
-  'table.deleted.file.retention.ms': long(7 * day, hour, 'How long data files stay after a commit removed them.'),
+  'table.deleted.file.retention.ms': long(day, hour, 'How long data files stay after a commit removed them.'),
 }
 
 const storeSettings = {

@@ -14,6 +14,8 @@ import { LaneWriter } from '../lane/lane-writer.ts'
 import { readBatches } from '../lane/read-batches.ts'
 import type { LaneId, LaneObserver, LaneOptions, LaneRef } from '../lane/types.ts'
 import { Flusher, adoptFlushed } from '../maintenance/flusher.ts'
+import { TableMaintenance } from '../maintenance/table-maintenance.ts'
+import type { MaintainedTopic, MaintenanceObserver, TableMaintenanceOptions } from '../maintenance/table-maintenance.ts'
 import type { FlushObserver, FlushableTopic, FlusherOptions } from '../maintenance/flusher.ts'
 import type { ObjectStore } from '../objects/object-store.ts'
 import type { ParquetCodec } from '../parquet/parquet-codec.ts'
@@ -42,11 +44,13 @@ export interface EngineOptions {
   readonly cacheBytes: number
   readonly producerExpirationMs: number
   readonly flush: FlusherOptions
+  readonly maintenance: TableMaintenanceOptions
 }
 
 export interface EngineObserver {
   readonly lane: LaneObserver
   readonly flush: FlushObserver
+  readonly maintenance: MaintenanceObserver
   info(message: string, fields: Readonly<Record<string, unknown>>): void
   warn(message: string, fields: Readonly<Record<string, unknown>>): void
 }
@@ -55,7 +59,7 @@ export interface EngineDependencies {
   readonly env: Env
   readonly store: ObjectStore
   readonly journal: Journal
-  readonly workers: Pick<ParquetCodec, 'encode'>
+  readonly workers: Pick<ParquetCodec, 'encode' | 'mergeByOffset' | 'mergeByKey'>
   readonly checkpoints: CheckpointEngine
   /** Made for this engine, which tells it where tables are. */
   readonly coldReads: (tableOf: (topicId: Uuid) => Promise<DeltaTable | null>) => ColdReads
@@ -64,12 +68,10 @@ export interface EngineDependencies {
   readonly observer: EngineObserver
   /** Called once when another process took over: nothing is acknowledged any more. */
   readonly onFenced: (reason: string) => void
-  /** After each of our commits to a table; maintenance hooks in here. */
-  readonly onCommitted?: (topic: TopicLogs) => void
 }
 
 /** A topic with its partition logs. */
-export class TopicLogs implements FlushableTopic {
+export class TopicLogs implements FlushableTopic, MaintainedTopic {
   readonly record: TopicRecord
   readonly table: DeltaTable
   readonly logs: StoredPartitionLog[] = []
@@ -90,6 +92,10 @@ export class TopicLogs implements FlushableTopic {
   }
   get name(): string {
     return this.record.name
+  }
+  /** Internal topics only: their readers fold by key anyway. */
+  get compactByKey(): boolean {
+    return this.record.internal && this.config.compacted
   }
 
   async ensureTable(): Promise<void> {
@@ -115,6 +121,7 @@ export class StorageEngine implements PartitionHost {
   readonly #topics = new Map<Uuid, TopicLogs>()
   readonly #usage = new LaneUsage()
   readonly #flusher: Flusher
+  readonly #maintenance: TableMaintenance
   #writer!: LaneWriter
   #collector!: LaneCollector
   /** Lanes of earlier incarnations that still hold unflushed batches or uncollected segments. */
@@ -136,6 +143,14 @@ export class StorageEngine implements PartitionHost {
     this.lane = { brokerId: deps.options.nodeId, incarnation }
     this.cache = new HotCache(deps.options.cacheBytes)
     this.cold = deps.coldReads((topicId) => this.#tableOf(topicId))
+    this.#maintenance = new TableMaintenance({
+      env: deps.env,
+      store: deps.store,
+      parquet: deps.workers,
+      checkpoints: deps.checkpoints,
+      options: deps.options.maintenance,
+      observer: deps.observer.maintenance,
+    })
     this.#flusher = new Flusher({
       env: deps.env,
       store: deps.store,
@@ -146,7 +161,7 @@ export class StorageEngine implements PartitionHost {
       committed: (topic) => {
         this.#dirty = true
         const logs = this.#topics.get(topic.id)
-        if (logs !== undefined) deps.onCommitted?.(logs)
+        if (logs !== undefined) this.#maintenance.committed(logs)
       },
     })
   }
@@ -311,6 +326,7 @@ export class StorageEngine implements PartitionHost {
     topic.deleted = true
     this.#topics.delete(topic.id)
     this.#flusher.forget(topic.id)
+    this.#maintenance.forget(topic.id)
     for (const log of topic.logs) {
       log.delete()
       this.#partitionLines.delete(log)
@@ -374,6 +390,7 @@ export class StorageEngine implements PartitionHost {
     this.#writer.abandon()
     for (const topic of this.#topics.values()) for (const log of topic.logs) log.close()
     void this.#flusher.close()
+    void this.#maintenance.close()
     this.#deps.onFenced(reason)
   }
 
@@ -476,7 +493,7 @@ export class StorageEngine implements PartitionHost {
       this.#stop.abort()
       this.#writer.abandon()
       for (const topic of this.#topics.values()) for (const log of topic.logs) log.close()
-      await Promise.race([Promise.all([this.#flusher.close(), ...this.#loops]), aborted(bound.signal)])
+      await Promise.race([Promise.all([this.#flusher.close(), this.#maintenance.close(), ...this.#loops]), aborted(bound.signal)])
     }
   }
 }

@@ -4,7 +4,6 @@
  *
  *   run of batches → Parquet in a worker → PUT → commit (settled, rebased) → read back → the lanes may let go
  */
-import { encodeStats } from '../delta/stats.ts'
 import type { AddFile } from '../delta/actions.ts'
 import { encodePath } from '../delta/actions.ts'
 import type { CommitOutcome, TableChange } from '../delta/change.ts'
@@ -23,6 +22,7 @@ import type { FlushRun, StoredPartitionLog } from '../partition/log.ts'
 import type { TopicLogConfig } from '../partition/types.ts'
 import type { Offset } from '../types.ts'
 import { assertNever } from '../types.ts'
+import { fileStats } from './file-stats.ts'
 
 /** A topic as the flusher sees it. */
 export interface FlushableTopic {
@@ -362,7 +362,7 @@ function changeOf(topic: FlushableTopic, runs: readonly PlannedRun[], files: rea
     size: file.bytes,
     modificationTime: nowMs,
     dataChange: true,
-    stats: statsOf(file.encoded),
+    stats: fileStats(file.encoded),
   }))
   return {
     commitId: env.uuid(),
@@ -374,15 +374,4 @@ function changeOf(topic: FlushableTopic, runs: readonly PlannedRun[], files: rea
       return { appId, from: topic.table.snapshot.txn(appId) ?? null, to: run.endOffset }
     }),
   }
-}
-
-function statsOf(file: EncodedFile): string {
-  return encodeStats({
-    numRecords: file.rows,
-    minOffset: file.minOffset,
-    maxOffset: file.maxOffset,
-    ...(file.minTimestampMicros === null ? {} : { minTimestampMs: Math.floor(file.minTimestampMicros / 1000) }),
-    ...(file.maxTimestampMicros === null ? {} : { maxTimestampMs: Math.ceil(file.maxTimestampMicros / 1000) }),
-    nullTimestamps: file.nullCounts.timestamp,
-  })
 }
