@@ -70,9 +70,16 @@ export class DirectoryStore implements ObjectStore {
   /** Creates the root and `.tmp/`, removes what is left over there. */
   async prepare(): Promise<void> {
     try {
-      await mkdir(this.#temp, { recursive: true })
-      await syncFolder(dirname(this.#root)).catch(() => undefined)
-      await syncFolder(this.#root)
+      const created = await mkdir(this.#temp, { recursive: true })
+      // Every folder above the first one that is new must know its new entry.
+      let folder = this.#temp
+      while (created !== undefined && folder !== dirname(created) && folder !== dirname(folder)) {
+        folder = dirname(folder)
+        // A parent that may be written but not read cannot be synced by us.
+        await syncFolder(folder).catch((error: unknown) => {
+          if (codeOf(error) !== 'EACCES') throw error
+        })
+      }
       const now = this.#env.clock.now()
       for (const name of await readdir(this.#temp)) {
         const file = join(this.#temp, name)

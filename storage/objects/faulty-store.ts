@@ -5,8 +5,7 @@
 import type { Env } from '../env.ts'
 import { assertNever } from '../types.ts'
 import { joinBody } from './keys.ts'
-import type { StoreOperation } from './memory-store.ts'
-import type { ListOptions, ObjectMeta, ObjectStore, PutOutcome, StoreErrorKind } from './object-store.ts'
+import type { ListOptions, ObjectMeta, ObjectStore, PutOutcome, StoreErrorKind, StoreOperation } from './object-store.ts'
 import { StoreError } from './object-store.ts'
 
 /** The first rule that matches an operation decides it. Chances are in [0, 1] and exclude each other in the order given here. */

@@ -1,9 +1,7 @@
 /** Objects in memory, with the exact semantics of the port. For tests, simulation and `--store memory:`. */
 import type { Clock } from '../env.ts'
 import { assertKey, assertPrefix, assertRange, compareKeys, joinBody } from './keys.ts'
-import type { ListOptions, ObjectMeta, ObjectStore, PutOutcome } from './object-store.ts'
-
-export type StoreOperation = 'get' | 'getRange' | 'head' | 'putIfAbsent' | 'put' | 'list' | 'delete'
+import type { ListOptions, ObjectMeta, ObjectStore, PutOutcome, StoreOperation } from './object-store.ts'
 
 export interface MemoryStoreOptions {
   /** Source of `modifiedMs`; without it every object has age 0. */

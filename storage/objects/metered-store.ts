@@ -1,8 +1,7 @@
 /** Reports every operation of a store to a callback; what counts and where it goes is the caller's business. */
 import type { Clock } from '../env.ts'
 import { bodyBytes } from './keys.ts'
-import type { StoreOperation } from './memory-store.ts'
-import type { ListOptions, ObjectMeta, ObjectStore, PutOutcome, StoreErrorKind } from './object-store.ts'
+import type { ListOptions, ObjectMeta, ObjectStore, PutOutcome, StoreErrorKind, StoreOperation } from './object-store.ts'
 import { StoreError } from './object-store.ts'
 
 export interface StoreObservation {

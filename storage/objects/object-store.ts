@@ -27,6 +27,9 @@ export interface ObjectStore {
   close(): Promise<void>
 }
 
+/** What can be asked of a store, as metrics and simulated faults name it. */
+export type StoreOperation = 'get' | 'getRange' | 'head' | 'putIfAbsent' | 'put' | 'list' | 'delete'
+
 export interface ListOptions {
   readonly after?: string
   readonly limit?: number
