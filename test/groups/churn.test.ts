@@ -48,6 +48,8 @@ class Churn {
   #quiet = false
   /** `generation/partition` → the member, or static instance, that was told to own it. */
   readonly #owners = new Map<string, string>()
+  /** `generation/member` → what leaders of that generation wanted it to have. A broker that restarts may give a generation twice. */
+  readonly #plans = new Map<string, Set<string>>()
   /** The greatest offset that was acknowledged, by partition. */
   readonly acknowledged = new Map<number, number>()
   #nextOffset = 1
@@ -75,7 +77,7 @@ class Churn {
       else if (dice < 75) alive[this.below(alive.length)]?.leave()
       else if (dice < 80) alive[this.below(alive.length)]?.silence(this.below(20_000))
       else if (dice < 85) this.#restartStatic()
-      else if (dice === 99) this.#restartBroker()
+      else if (dice === 99) await this.#restartBroker()
     }
   }
 
@@ -92,10 +94,7 @@ class Churn {
     if (alive.length > 0) assert.deepEqual(owned, Array.from({ length: PARTITIONS }, (_, i) => i), `seed ${this.seed}`)
     assert.equal(new Set(alive.map(({ generation }) => generation)).size, Math.min(alive.length, 1))
     assert.ok(this.acknowledged.size > 0, 'somebody committed something')
-    for (const [partition, offset] of this.acknowledged) {
-      const found = await world.offset(GROUP, partition)
-      assert.ok(found >= offset, `seed ${this.seed}: partition ${partition} has ${found}, acknowledged was ${offset}`)
-    }
+    await this.#nothingLost()
   }
 
   spawn(): void {
@@ -111,6 +110,19 @@ class Churn {
   /** Uniform integer below `n`. */
   below(n: number): number {
     return Math.floor(this.#random() * n)
+  }
+
+  plan(generation: number, assignments: ReadonlyMap<string, Uint8Array>): void {
+    for (const [memberId, partitions] of assignments) {
+      const place = `${generation}/${memberId}`
+      const plans = this.#plans.get(place) ?? new Set()
+      this.#plans.set(place, plans.add(String(Array.from(partitions))))
+    }
+  }
+
+  wasPlanned(generation: number, memberId: string, partitions: readonly number[]): void {
+    const planned = this.#plans.get(`${generation}/${memberId}`)?.has(String(partitions))
+    assert.ok(planned, `seed ${this.seed}: in generation ${generation} no leader gave ${memberId} the partitions ${partitions.join()}`)
   }
 
   owns(owner: string, generation: number, partitions: readonly number[]): void {
@@ -135,11 +147,22 @@ class Churn {
     this.#members.push(new Actor(this, member.instanceId))
   }
 
-  #restartBroker(): void {
+  /** Preferably at a moment when something has been accepted and is not durable. */
+  async #restartBroker(): Promise<void> {
+    const { env, logs } = this.world
+    for (let i = 0; i < 1_000 && logs.every((log) => log.highWatermark === log.logEndOffset); i++) await env.advance(5)
     const old = this.world.groups
     this.world.restart()
-    // The connections break: whoever waits for an answer of the old process gets none from its log, which it no longer writes to.
     old.stop()
+    await this.#nothingLost()
+  }
+
+  async #nothingLost(): Promise<void> {
+    const acknowledged = Array.from(this.acknowledged)
+    for (const [partition, offset] of acknowledged) {
+      const found = await this.world.offset(GROUP, partition)
+      assert.ok(found >= offset, `seed ${this.seed}: partition ${partition} has ${found}, acknowledged was ${offset}`)
+    }
   }
 
   #releaseLater(): void {
@@ -218,6 +241,7 @@ class Actor {
         const share = Array.from({ length: PARTITIONS }, (_, partition) => partition).filter((partition) => partition % members.length === i)
         assignments.set(memberId, Buffer.from(share))
       }
+      this.#churn.plan(join.generation, assignments)
     }
     const sync = await world.sync(GROUP, this.id, join.generation, { instanceId, assignments, protocolType: 'consumer', protocol: join.protocol })
     if (!this.alive) return false
@@ -226,6 +250,7 @@ class Actor {
     if (sync.errorCode !== NONE) return false
     this.generation = join.generation
     this.partitions = Array.from(sync.assignment)
+    if (instanceId === null) this.#churn.wasPlanned(this.generation, this.id, this.partitions)
     // A static member is its instance, under whatever id.
     this.#churn.owns(instanceId ?? this.id, this.generation, this.partitions)
     return true

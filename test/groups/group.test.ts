@@ -128,8 +128,10 @@ test('an assignment of a generation that is over is void', () => {
   const sync = g.sync('a', { a: 'A' })
   g.joinNew('b')
   assert.equal(name(sync.reply), 'REBALANCE_IN_PROGRESS')
+  g.join({ memberId: 'a' })
+  assert.deepEqual([g.group.phase, g.group.generation], ['CompletingRebalance', 2])
   g.persisted(NONE)
-  assert.equal(g.group.phase, 'PreparingRebalance')
+  assert.equal(g.group.phase, 'CompletingRebalance')
   assert.equal(g.group.members.get('a')?.assignment.length, 0)
 })
 
