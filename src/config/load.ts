@@ -90,6 +90,8 @@ function fromFlags(flags: ConfigSources['flags'], problems: ConfigProblem[]): Ma
   return given
 }
 
+/** Variables of the project's own scripts and tests, which may be exported where a broker is started. */
+const toolVariable = /^BAYOU_(CACHE|PYTHON|TEST_[A-Z0-9_]+|BENCH_[A-Z0-9_]+)$/
 /** Kubernetes puts such variables into every pod when a Service has the name `bayou`; they are no settings. */
 const serviceLink = /^BAYOU(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$/
 
@@ -101,7 +103,7 @@ function fromEnvironment(environment: ConfigSources['environment'], problems: Co
     if (!variable.startsWith('BAYOU_') || raw === undefined || raw === '') continue
     const name = names.get(variable)
     if (name !== undefined) given.set(name, { raw, origin: variable })
-    else if (!serviceLink.test(variable)) problems.push(unknown(variable, raw, 'the environment', [...names.keys()]))
+    else if (!serviceLink.test(variable) && !toolVariable.test(variable)) problems.push(unknown(variable, raw, 'the environment', [...names.keys()]))
   }
   return given
 }
