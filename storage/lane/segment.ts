@@ -314,6 +314,7 @@ function checkHeader(header: Header): void {
   const { kind, topics, rows, controls, controlBytes, headBytes, objectBytes } = header
   const possible =
     rows <= segmentRowsMax && controls <= segmentControlsMax && controlBytes <= segmentControlBytesMax &&
+    controlBytes >= controls * segmentControlRowBytes && (controls > 0 || controlBytes === 0) &&
     topics <= (kind === kindWall ? 1 : rows + controls) && headBytes === headBytesOf(topics, rows, controlBytes) &&
     (kind === kindSegment
       ? rows + controls > 0 && objectBytes >= headBytes && headBytes <= segmentHeadBytesMax

@@ -364,6 +364,7 @@ async function check(world: World, last: Broker): Promise<void> {
       if (fate?.kind === 'durable' && (fate.seq >= end || hasFailed)) world.violation(`offset ${baseOffset} was acknowledged beyond the fence (P3)`)
       hasFailed ||= fate?.kind === 'failed'
     }
+    if (fencedAt !== null && fencedAt < end) world.violation(`lane ${lane.incarnation} was fenced at ${fencedAt}, but ends at ${end}`)
     if (hasFailed && fencedAt === null) world.violation(`entries of ${lane.incarnation} failed without a fence`)
     await checkGuards(world, lane, end)
   }
