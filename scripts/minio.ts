@@ -74,7 +74,8 @@ export async function buildMinio(log: (line: string) => void = () => undefined):
 /** Starts MinIO (building it when needed) and waits until it serves and the bucket is there. */
 export async function startMinio(options: MinioOptions = {}): Promise<RunningMinio> {
   const binary = await buildMinio()
-  const port = options.port ?? (await freePort())
+  // Also for a given one: on a taken port the new server would end, and the old one would answer for it.
+  const port = await freePort(options.port)
   const dir = options.dir ?? join(cacheFolder(), 'data')
   await mkdir(dir, { recursive: true })
   const address = `127.0.0.1:${port}`
@@ -153,9 +154,12 @@ async function ended(child: ChildProcess): Promise<void> {
   clearTimeout(force)
 }
 
-async function freePort(): Promise<number> {
+async function freePort(wanted = 0): Promise<number> {
   const server = createServer()
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  await new Promise<void>((done, fail) => {
+    server.once('error', (cause) => fail(new Error(`port ${wanted} is not free: ${cause.message}`, { cause })))
+    server.listen(wanted, '127.0.0.1', done)
+  })
   const address = server.address()
   await new Promise((done) => server.close(done))
   if (address === null || typeof address === 'string') throw new Error('no free port')
@@ -187,4 +191,11 @@ async function main(): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void minio.stop().then(() => process.exit(0)))
 }
 
-if (import.meta.main) await main()
+if (import.meta.main) {
+  try {
+    await main()
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : String(error))
+    process.exitCode = 1
+  }
+}

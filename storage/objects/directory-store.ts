@@ -72,13 +72,13 @@ export class DirectoryStore implements ObjectStore {
     try {
       const created = await mkdir(this.#temp, { recursive: true })
       // Every folder above the first one that is new must know its new entry.
-      let folder = this.#temp
-      while (created !== undefined && folder !== dirname(created) && folder !== dirname(folder)) {
-        folder = dirname(folder)
+      const top = created === undefined ? this.#temp : dirname(created)
+      for (let folder = dirname(this.#temp); folder.length >= top.length; folder = dirname(folder)) {
         // A parent that may be written but not read cannot be synced by us.
         await syncFolder(folder).catch((error: unknown) => {
           if (codeOf(error) !== 'EACCES') throw error
         })
+        if (folder === dirname(folder)) break
       }
       const now = this.#env.clock.now()
       for (const name of await readdir(this.#temp)) {
