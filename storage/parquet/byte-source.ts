@@ -11,6 +11,11 @@ export interface RangeReader {
 /** Small files are passed whole, large ones as a reader. */
 export type ParquetInput = Uint8Array | RangeReader
 
+/** One input or several as a list. */
+export function inputsOf(file: ParquetInput | readonly ParquetInput[]): readonly ParquetInput[] {
+  return Array.isArray(file) ? (file as readonly ParquetInput[]) : [file as ParquetInput]
+}
+
 export function rangeReaderOf(input: ParquetInput): RangeReader {
   if (!(input instanceof Uint8Array)) return input
   return { size: input.length, read: (start, end) => Promise.resolve(input.subarray(start, end)) }

@@ -1,5 +1,5 @@
 /**
- * Rows of a table file back to record batches: what a cold read does (DESIGN §2). The batches are new ones (borders, producer ids and codec of the
+ * Rows of table files back to record batches: what a cold read does (DESIGN §2). The batches are new ones (borders, producer ids and codec of the
  * original are not in the table and not needed to read); their records are equal to those that were produced (P6), at the same offsets.
  */
 import { LOG_APPEND_TIME } from '../../protocol/records/batch.ts'
@@ -27,7 +27,7 @@ export interface DecodeFileOptions {
 
 export interface DecodedFile {
   readonly batches: readonly DecodedBatch[]
-  /** True when the file holds no more offsets in [fromOffset, endOffset) than those returned. */
+  /** True when the files hold no more offsets in [fromOffset, endOffset) than those returned. */
   readonly done: boolean
 }
 
@@ -40,13 +40,16 @@ export interface DecodedBatch {
 
 export const batchBytesTargetDefault = 256 * 1024
 
-/** Throws ParquetFormatError, UnsupportedColumnError, and whatever `reader` rejects with. */
-export async function decodeFile(reader: RangeReader, options: DecodeFileOptions): Promise<DecodedFile> {
+/**
+ * `readers` are the files of one partition whose offsets may overlap, usually a single one; where two rows have one offset, one of them counts.
+ * Throws ParquetFormatError, UnsupportedColumnError, and whatever a reader rejects with.
+ */
+export async function decodeFiles(readers: readonly RangeReader[], options: DecodeFileOptions): Promise<DecodedFile> {
   const { fromOffset, endOffset = Number.MAX_SAFE_INTEGER, maxBytes } = options
   const assembler = new BatchAssembler(options)
   const wantsMore = (): boolean => assembler.bytes < maxBytes
   const rows = { fromOffset, endOffset, chunkBytes: Math.max(maxBytes, chunkBytesMin), betweenChunks: wantsMore }
-  const done = await forEachOrdered([await openFile(reader)], rows, (view, order) => {
+  const done = await forEachOrdered(await Promise.all(readers.map(openFile)), rows, (view, order) => {
     for (let i = 0; i < order.length; i++) {
       if (i > 0 && !wantsMore()) return false
       assembler.append(view, order[i]!)

@@ -1,6 +1,6 @@
 /** All Parquet work in the calling thread, which it blocks. Inside a worker this is the work itself; outside it is for simulations. */
-import { rangeReaderOf } from './byte-source.ts'
-import { decodeFile } from './decode.ts'
+import { inputsOf, rangeReaderOf } from './byte-source.ts'
+import { decodeFiles } from './decode.ts'
 import type { DecodedFile } from './decode.ts'
 import { BatchEncoder } from './encode.ts'
 import type { EncodeOptions, EncodedFile } from './encode.ts'
@@ -33,7 +33,7 @@ export class InlineParquet implements ParquetCodec {
   }
 
   async decode(request: DecodeRequest): Promise<DecodedFile> {
-    return await decodeFile(rangeReaderOf(request.file), request)
+    return await decodeFiles(inputsOf(request.file).map(rangeReaderOf), request)
   }
 
   async offsetRange(request: FileRequest): Promise<OffsetRange> {

@@ -14,7 +14,7 @@ import type { FileLayout, WrittenFile } from './topic-file-writer.ts'
 export interface ParquetCodec {
   /** Record batches to a file of the table. Damaged batches are reported in the result, not thrown. */
   encode(request: EncodeRequest): Promise<EncodedFile>
-  /** Rows of a file back to record batches, in the order of their offsets. */
+  /** Rows of a file, or of several, back to record batches, in the order of their offsets. */
   decode(request: DecodeRequest): Promise<DecodedFile>
   /** Least and greatest offset and the number of rows of a file whose Delta statistics are missing. */
   offsetRange(request: FileRequest): Promise<OffsetRange>
@@ -40,7 +40,10 @@ export interface FileRequest {
   readonly file: ParquetInput
 }
 
-export interface DecodeRequest extends DecodeFileOptions, FileRequest {}
+export interface DecodeRequest extends DecodeFileOptions {
+  /** One file, or several of one partition whose offsets overlap: they are read as if they were one. */
+  readonly file: ParquetInput | readonly ParquetInput[]
+}
 
 export interface MergeRequest extends FileLayout {
   readonly files: readonly ParquetInput[]

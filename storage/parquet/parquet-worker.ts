@@ -89,7 +89,7 @@ async function work({ job, name, request, files: wireFiles }: Job, transfer: Arr
       return encoded
     }
     case 'decode': {
-      const decoded = await parquet.decode({ ...(request as DecodeFileOptions), file })
+      const decoded = await parquet.decode({ ...(request as DecodeFileOptions), file: files })
       for (const batch of decoded.batches) give(batch.bytes)
       return decoded
     }

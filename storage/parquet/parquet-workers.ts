@@ -7,6 +7,7 @@
  */
 import { Worker } from 'node:worker_threads'
 import type { Clock } from '../env.ts'
+import { inputsOf } from './byte-source.ts'
 import type { ParquetInput } from './byte-source.ts'
 import type { DecodedFile } from './decode.ts'
 import type { EncodedFile } from './encode.ts'
@@ -81,7 +82,7 @@ export class ParquetWorkers implements ParquetCodec {
 
   async decode(request: DecodeRequest): Promise<DecodedFile> {
     const { file, ...rest } = request
-    return await this.#submit<DecodedFile>('decode', rest, [file])
+    return await this.#submit<DecodedFile>('decode', rest, inputsOf(file))
   }
 
   async offsetRange(request: FileRequest): Promise<OffsetRange> {

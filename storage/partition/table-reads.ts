@@ -239,14 +239,8 @@ export class TableReads implements ColdReads {
   async #decodePart(log: PartitionLog, table: DeltaTable, part: ChunkPart): ReturnType<ParquetCodec['decode']> {
     const { parquet, options } = this.#deps
     const inputs = await Promise.all(part.files.map((file) => this.#open(table, file)))
-    let file = inputs[0]!
-    if (inputs.length > 1) {
-      const merged = await parquet.mergeByOffset({ files: inputs, compression: 'none' })
-      if (merged.parquet === null) return { batches: [], done: true }
-      file = merged.parquet
-    }
     return await parquet.decode({
-      file,
+      file: inputs,
       fromOffset: part.fromOffset,
       endOffset: part.endOffset,
       maxBytes: CHUNK_BYTES,

@@ -50,6 +50,15 @@ test('interleaved files are merged into sorted row groups of bounded size', asyn
   groups.forEach((group, i) => assert.equal(group.offsets!.min, i === 0 ? 0 : groups[i - 1]!.offsets!.max + 1))
 })
 
+test('overlapping files are read as if they were one, without being merged first', async () => {
+  const batches = plainBatches(30, 10)
+  const files = [0, 1, 2].map((rest) => batches.filter((_, i) => i % 3 === rest))
+  const file = await Promise.all(files.map(async (some) => (await parquet.encode({ ...all, batches: some, rowGroupRows: 50 })).parquet!))
+  const part = await parquet.decode({ file, fromOffset: 55, endOffset: 205, maxBytes: 1e6 })
+  assert.deepEqual(plainFile(part), plainRecords(batches).slice(55, 205))
+  assert.deepEqual(await parquet.decode({ file: [], fromOffset: 0, maxBytes: 1 }), { batches: [], done: true })
+})
+
 test('microseconds that somebody else wrote survive a merge', async () => {
   const schema = new Schema([new Field('offset', new Int64(), true), new Field('timestamp', new TimestampMicrosecond('UTC'), true)])
   const micros = [1_700_000_000_123_456n, -7n]
