@@ -45,8 +45,8 @@ interface Bench {
   readonly writer: LaneWriter
   /** What the lane told, in order. */
   readonly told: string[]
-  entry(offset: number, payloadBytes?: number): TestEntry
-  segments(): Promise<SegmentHead[]>
+  readonly entry: (offset: number, payloadBytes?: number) => TestEntry
+  readonly segments: () => Promise<SegmentHead[]>
 }
 
 function bench(options: Partial<LaneOptions> = {}, config: Partial<LaneWriterConfig> = {}): Bench {
@@ -162,10 +162,10 @@ test('a lost reply is settled by our own commit id, a lost request by writing ag
   await env.run(writer.flush())
   assert.deepEqual(told, ['0 in 0'])
   // Now the write lands and only its reply is lost: the next try finds it.
-  const put = MemoryStore.prototype.putIfAbsent
+  const put = store.putIfAbsent.bind(store)
   let isLost = true
   store.putIfAbsent = async (key, body) => {
-    const outcome = await put.call(store, key, body)
+    const outcome = await put(key, body)
     if (!isLost) return outcome
     isLost = false
     return unknown
