@@ -132,6 +132,9 @@ function propertyBlocker(configuration: Readonly<Record<string, string>>): strin
   return null
 }
 
+/** Columns that are never null in rows of ours. */
+const neverNull = new Set(['partition', 'offset', 'timestampType'])
+
 function schemaBlocker(metadata: Metadata): string | null {
   if (metadata.format.provider !== 'parquet') return `the table's files are ${metadata.format.provider}`
   if (metadata.partitionColumns.length !== 1 || metadata.partitionColumns[0] !== 'partition') {
@@ -142,6 +145,7 @@ function schemaBlocker(metadata: Metadata): string | null {
   for (const wanted of topicFields) {
     const field = fields.find((candidate) => candidate.name === wanted.name)
     if (field === undefined) return `the column "${wanted.name}" is gone`
+    if (!field.nullable && !neverNull.has(field.name)) return `the column "${wanted.name}" may no longer be null`
     if (!sameType(field.type, wanted.type)) return `the column "${wanted.name}" has another type`
   }
   for (const field of fields) {

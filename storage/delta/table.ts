@@ -258,7 +258,12 @@ export class DeltaTable {
     for (let tries = 0; tries < triesMax; tries++) {
       const landed = this.#ownIds.get(change.commitId)
       if (landed !== undefined) return { kind: 'committed', version: landed }
-      const verdict = judge(snapshot, change, winner)
+      let verdict = judge(snapshot, change, winner)
+      if (verdict.kind === 'suspended') {
+        // Whatever suspended the table may have been taken back since.
+        while ((await this.#advance(snapshot)) !== null);
+        verdict = judge(snapshot, change, winner)
+      }
       if (verdict.kind !== 'ready') return verdict
       const version = snapshot.version + 1
       const commit = commitOf(change, this.#env.clock.now())
