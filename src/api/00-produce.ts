@@ -79,7 +79,13 @@ function respond(request: ProduceRequest, context: RequestContext): ProduceRespo
               result.logStartOffset = log.logStartOffset
               waits.push({ log, lastOffset: outcome.lastOffset, result })
               pending++
-            } else fail(result, errorOf(outcome), 'reason' in outcome ? outcome.reason : null)
+            } else {
+              fail(result, errorOf(outcome), 'reason' in outcome ? outcome.reason : null)
+              if (outcome.kind === 'invalidRecord' && outcome.records !== undefined) {
+                // KIP-467: which records of the batch are at fault.
+                result.recordErrors = outcome.records.map((batchIndex) => ({ batchIndex, batchIndexErrorMessage: outcome.reason }))
+              }
+            }
           }
         }
         if (result.errorCode !== undefined) failed = true

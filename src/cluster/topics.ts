@@ -6,7 +6,7 @@ import { KafkaError } from '../../protocol/errors.ts'
 import type { StorageEngine } from '../../storage/engine/engine.ts'
 import type { Env } from '../../storage/env.ts'
 import type { TopicRecord } from '../../storage/journal/entries.ts'
-import type { Journal } from '../../storage/journal/journal.ts'
+import type { Journal, JournalAppendOutcome } from '../../storage/journal/journal.ts'
 import { freeLocation, topicByName } from '../../storage/journal/state.ts'
 import type { JournalState } from '../../storage/journal/state.ts'
 import type { PartitionLog } from '../../storage/partition/types.ts'
@@ -142,6 +142,79 @@ export class Topics {
       default:
         return error(KafkaError.REQUEST_TIMED_OUT, 'The broker is stopping.')
     }
+  }
+
+  /** Raises the number of partitions; Kafka's checks and words. `assignments`: one replica list per new partition. */
+  async addPartitions(
+    name: string,
+    count: number,
+    assignments: readonly (readonly number[])[] | null,
+    options: { readonly validateOnly: boolean },
+  ): Promise<TopicOutcome> {
+    const problem = (topic: TopicRecord | null): (TopicOutcome & { kind: 'error' }) | null => {
+      if (topic === null) return error(KafkaError.UNKNOWN_TOPIC_OR_PARTITION, 'This server does not host this topic-partition.')
+      if (count === topic.partitions) return error(KafkaError.INVALID_PARTITIONS, `Topic already has ${count} partition(s).`)
+      if (count < topic.partitions) {
+        return error(
+          KafkaError.INVALID_PARTITIONS,
+          `The topic ${name} currently has ${topic.partitions} partition(s); ${count} would not be an increase.`,
+        )
+      }
+      if (count > PARTITIONS_MAX) return error(KafkaError.INVALID_PARTITIONS, `A topic can have at most ${PARTITIONS_MAX} partitions.`)
+      if (assignments === null) return null
+      if (assignments.length !== count - topic.partitions) {
+        return error(
+          KafkaError.INVALID_REPLICA_ASSIGNMENT,
+          `Attempted to add ${count - topic.partitions} additional partition(s), but only ${assignments.length} assignment(s) were specified.`,
+        )
+      }
+      const bad = assignmentProblem(new Map(assignments.map((brokers, index) => [index, brokers])), this.#deps.config['node.id'])
+      return bad === null ? null : error(KafkaError.INVALID_REPLICA_ASSIGNMENT, bad)
+    }
+    const early = problem(this.byName(name))
+    if (early !== null) return early
+    if (options.validateOnly) return { kind: 'ok', topic: this.byName(name)! }
+    const outcome = await this.#deps.journal.append((state) => {
+      const topic = topicByName(state, name)
+      const late = problem(topic)
+      return late === null ? [{ type: 'partitions-created', id: topic!.id, partitions: count }] : { kind: 'refused' as const, reason: late }
+    })
+    return this.#settled(outcome, name)
+  }
+
+  /** Replaces the configs of a topic by what `change` makes of the current ones, or refuses with what `change` says. */
+  async alterConfigs(
+    name: string,
+    change: (current: Readonly<Record<string, string>>) => Readonly<Record<string, string>> | { readonly code: number; readonly message: string },
+    options: { readonly validateOnly: boolean },
+  ): Promise<TopicOutcome> {
+    const build = (topic: TopicRecord | null): { configs: Readonly<Record<string, string>> } | (TopicOutcome & { kind: 'error' }) => {
+      if (topic === null) return error(KafkaError.UNKNOWN_TOPIC_OR_PARTITION, 'This server does not host this topic-partition.')
+      const configs = change(topic.configs)
+      if (typeof configs['code'] === 'number') return error(configs['code'], String(configs['message']))
+      const own = configs as Readonly<Record<string, string>>
+      const bad = topicConfigProblem(new Map(Object.entries(own)))
+      return bad === null ? { configs: own } : error(KafkaError.INVALID_CONFIG, bad)
+    }
+    const early = build(this.byName(name))
+    if ('kind' in early) return early
+    if (options.validateOnly) return { kind: 'ok', topic: this.byName(name)! }
+    const outcome = await this.#deps.journal.append((state) => {
+      const topic = topicByName(state, name)
+      const built = build(topic)
+      return 'kind' in built ? { kind: 'refused' as const, reason: built } : [{ type: 'topic-configs-set', id: topic!.id, configs: built.configs }]
+    })
+    return this.#settled(outcome, name)
+  }
+
+  #settled(outcome: JournalAppendOutcome<TopicOutcome & { kind: 'error' }>, name: string): TopicOutcome {
+    if (outcome.kind === 'refused') return outcome.reason
+    if (outcome.kind !== 'appended') return error(KafkaError.REQUEST_TIMED_OUT, 'The broker is stopping.')
+    this.#deps.engine.syncTopics()
+    const topic = this.byName(name)
+    if (topic === null) return error(KafkaError.UNKNOWN_TOPIC_OR_PARTITION, 'The topic was deleted meanwhile.')
+    this.#deps.log.info({ topic: name, partitions: topic.partitions, configs: topic.configs }, 'topic changed')
+    return { kind: 'ok', topic }
   }
 
   #autoSpec(name: string): TopicSpec {

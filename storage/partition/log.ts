@@ -17,7 +17,7 @@ import { LeaderEpochs } from './leader-epochs.ts'
 import type { EpochStart } from './leader-epochs.ts'
 import { ProducerState } from './producer-state.ts'
 import type { ActiveProducer, ProducerSnapshot } from './producer-state.ts'
-import { findTimestamp, hasNullKey, maxTimestampOf } from './records-in-batch.ts'
+import { findTimestamp, maxTimestampOf, recordsWithoutKey } from './records-in-batch.ts'
 import type {
   AppendOutcome,
   DurableOutcome,
@@ -165,8 +165,9 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     if (records.length > config.maxMessageBytes && options.origin === 'client') {
       return { kind: 'tooLarge', reason: `the batch has ${records.length} bytes, max.message.bytes is ${config.maxMessageBytes}` }
     }
-    if (config.compacted && !isControl(header.attributes) && (verdict.hasNullKey ?? hasNullKey(records))) {
-      return { kind: 'invalidRecord', reason: 'a compacted topic does not take records without a key' }
+    if (config.compacted && !isControl(header.attributes) && verdict.hasNullKey !== false) {
+      const refused = keylessRecords(records)
+      if (refused !== null) return refused
     }
     const nowMs = this.#host.env.clock.now()
     const badTime = config.timestampType === 'CreateTime' && options.origin === 'client' ? timestampProblem(verdict.minTimestamp, verdict.maxTimestamp, config, nowMs) : null
@@ -546,6 +547,16 @@ function producerBatch(header: BatchHeader): { producerId: number; producerEpoch
     producerEpoch: header.producerEpoch,
     baseSequence: header.baseSequence,
     recordCount: header.recordCount,
+  }
+}
+
+/** Compacted topics take keyed records only. Also refuses compressed batches whose inside cannot be read. */
+function keylessRecords(batch: Uint8Array): AppendOutcome | null {
+  try {
+    const records = recordsWithoutKey(batch)
+    return records.length === 0 ? null : { kind: 'invalidRecord', reason: 'Compacted topic cannot accept message without key', records }
+  } catch (error) {
+    return { kind: 'corrupt', reason: messageOf(error) }
   }
 }
 

@@ -19,7 +19,9 @@ export function maxTimestampOf(batch: Uint8Array): { offset: Offset; timestampMs
   return best ?? { offset: -1, timestampMs: -1 }
 }
 
-export function hasNullKey(batch: Uint8Array): boolean {
-  for (const record of recordsOf(batch)) if (record.key === null) return true
-  return false
+/** Positions in the batch of the records that have no key. */
+export function recordsWithoutKey(batch: Uint8Array): number[] {
+  const positions: number[] = []
+  for (const [position, record] of recordsOf(batch).entries()) if (record.key === null) positions.push(position)
+  return positions
 }

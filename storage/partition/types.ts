@@ -28,7 +28,8 @@ export type AppendOutcome =
   | { readonly kind: 'duplicateSequence'; readonly reason: string }
   | { readonly kind: 'staleProducerEpoch'; readonly reason: string }
   | { readonly kind: 'corrupt'; readonly reason: string }
-  | { readonly kind: 'invalidRecord'; readonly reason: string }
+  /** `records`: positions in the batch of the records that are at fault, where single ones are. */
+  | { readonly kind: 'invalidRecord'; readonly reason: string; readonly records?: readonly number[] }
   | { readonly kind: 'invalidTimestamp'; readonly reason: string }
   | { readonly kind: 'tooLarge'; readonly reason: string }
   | { readonly kind: 'unsupportedCodec'; readonly reason: string }

@@ -1,0 +1,82 @@
+// IncrementalAlterConfigs (44), v0–1 (KIP-339).
+// Topic configs: SET, DELETE, and APPEND and SUBTRACT for lists; checked by name and value, in force when the answer is sent. Settings of the
+// broker are fixed at its start: refused. Not done: client metrics and group resources (they come with the admin surface).
+import { KafkaError } from '../../protocol/errors.ts'
+import { IncrementalAlterConfigs } from '../../protocol/messages/44-incremental-alter-configs.ts'
+import type { IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse } from '../../protocol/messages/44-incremental-alter-configs.ts'
+import { effectiveTopicConfig, topicConfigDefinition } from '../cluster/topic-configs.ts'
+import type { Handler, RequestContext } from './handler.ts'
+
+type AskedResource = IncrementalAlterConfigsRequest['resources'][number]
+type Result = IncrementalAlterConfigsResponse['responses'][number]
+
+const TOPIC = 2
+const BROKER = 4
+const SET = 0
+const DELETE = 1
+const APPEND = 2
+const SUBTRACT = 3
+
+export const incrementalAlterConfigs: Handler<IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse> = {
+  api: IncrementalAlterConfigs,
+  versions: [0, 1],
+
+  async handle(request, context) {
+    return { responses: await Promise.all(request.resources.map((asked) => alter(asked, request.validateOnly, context))) }
+  },
+}
+
+async function alter(asked: AskedResource, validateOnly: boolean, context: RequestContext): Promise<Result> {
+  const { resourceType, resourceName } = asked
+  const failed = (errorCode: number, errorMessage: string): Result => ({ errorCode, errorMessage, resourceType, resourceName })
+  if (resourceType === BROKER) {
+    const names = asked.configs.map(({ name }) => name).join(', ')
+    return failed(KafkaError.INVALID_REQUEST, `Cannot update these configs dynamically: ${names}. They are set at the start of the broker (bayou config lists them).`)
+  }
+  if (resourceType !== TOPIC) return failed(KafkaError.INVALID_REQUEST, `Unsupported resource type: ${resourceType}`)
+  if (new Set(asked.configs.map(({ name }) => name)).size !== asked.configs.length) {
+    return failed(KafkaError.INVALID_REQUEST, 'Error due to duplicate config keys')
+  }
+  const { topics, config } = context.broker
+  const outcome = await topics.alterConfigs(
+    resourceName,
+    (current) => {
+      const configs = new Map(Object.entries(current))
+      for (const { name, configOperation, value } of asked.configs) {
+        const definition = topicConfigDefinition(name)
+        if (definition === undefined) return { code: KafkaError.INVALID_CONFIG, message: `Unknown topic config name: ${name}` }
+        if (configOperation === DELETE) {
+          configs.delete(name)
+          continue
+        }
+        if (value === null) return { code: KafkaError.INVALID_REQUEST, message: `Null value not supported for : ${name}` }
+        if (configOperation === SET) {
+          configs.set(name, value.trim())
+          continue
+        }
+        if (configOperation !== APPEND && configOperation !== SUBTRACT) {
+          return { code: KafkaError.INVALID_REQUEST, message: `Unknown operation type ${configOperation} for ${name}` }
+        }
+        if (definition.type !== 'list') {
+          return { code: KafkaError.INVALID_CONFIG, message: `Can't ${configOperation === APPEND ? 'APPEND' : 'SUBTRACT'} to key ${name} because its type is not LIST.` }
+        }
+        const items = new Set(listItems(configs.get(name) ?? effectiveTopicConfig(definition, current, config)))
+        for (const item of listItems(value)) {
+          if (configOperation === APPEND) items.add(item)
+          else items.delete(item)
+        }
+        configs.set(name, [...items].join(','))
+      }
+      return Object.fromEntries(configs)
+    },
+    { validateOnly },
+  )
+  return outcome.kind === 'ok' ? { errorMessage: null, resourceType, resourceName } : failed(outcome.code, outcome.message)
+}
+
+function listItems(value: string): string[] {
+  return value
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '')
+}

@@ -1,0 +1,115 @@
+/**
+ * Other people's client test suites against a broker of ours, with lists of what must pass that only grow.
+ *
+ *   node test/conformance/run.ts [--suites DIR] [--store URL] [--all] SUITE…
+ *
+ * The suites live beside the repository (`../shared/suites` unless --suites names another place); where they are absent this says so and ends
+ * well. SUITE.allow names the tests that must pass; `# slow` behind a name leaves it out unless --all is given. A name that passes and is
+ * not on the list is printed: add it.
+ */
+import { spawn } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { removeStore, startTestBroker } from '../support/broker.ts'
+
+const here = fileURLToPath(new URL('.', import.meta.url))
+const repository = resolve(here, '../..')
+
+/** Settings of the broker that a suite's baseline was taken with. */
+const brokerArgs: Readonly<Record<string, readonly string[]>> = {
+  kcat: ['--group-initial-rebalance-delay-ms', '0'],
+  'apache-tools': ['--group-initial-rebalance-delay-ms', '0'],
+  'kafka-python': ['--group-initial-rebalance-delay-ms', '0'],
+  librdkafka: [],
+}
+
+interface Result {
+  readonly status: string
+  readonly name: string
+  readonly note: string
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    suites: { type: 'string', default: join(repository, '../shared/suites') },
+    store: { type: 'string' },
+    all: { type: 'boolean', default: false },
+  },
+})
+
+let passed = 0
+let failed = 0
+let skipped = 0
+for (const suite of positionals) {
+  const command = join(values.suites, suite, 'run')
+  if (!existsSync(command)) {
+    console.log(`${suite}: not here (${command}); going on without it`)
+    continue
+  }
+  await runSuite(suite, command)
+}
+console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`)
+process.exitCode = failed === 0 ? 0 : 1
+
+async function runSuite(suite: string, command: string): Promise<void> {
+  const allowed = allowList(suite, values.all)
+  if (allowed.length === 0) return
+  const folder = await mkdtemp(join(tmpdir(), 'bayou-conformance-'))
+  const results = join(folder, 'results.tsv')
+  const broker = await startTestBroker({
+    ...(values.store === undefined ? {} : { store: `${values.store.replace(/\/$/, '')}/${suite}-${Date.now()}` }),
+    args: brokerArgs[suite] ?? [],
+  })
+  const only = values.all ? [] : ['--only', `^(${allowed.join('|')})$`]
+  console.log(`${suite}: ${allowed.length} tests against ${broker.address}`)
+  await exited(spawn(command, [broker.address, ...only], { env: { ...process.env, SUITE_RESULTS: results }, stdio: ['ignore', 'inherit', 'inherit'] }))
+  const found = existsSync(results) ? parse(await readFile(results, 'utf8')) : []
+  const byName = new Map(found.map((result) => [result.name, result]))
+  for (const name of allowed) {
+    const result = byName.get(name)
+    if (result?.status === 'PASS') passed++
+    else {
+      failed++
+      console.log(`${suite}: ${name} must pass: ${result === undefined ? 'it did not run' : `${result.status} ${result.note}`}`)
+    }
+  }
+  skipped += found.filter(({ status }) => status === 'SKIP').length
+  const known = new Set(allowList(suite, true))
+  for (const { status, name } of found) if (status === 'PASS' && !known.has(name)) console.log(`${suite}: ${name} passes and is not on the list`)
+  const code = await broker.stop()
+  if (code !== 0) {
+    failed++
+    console.log(`${suite}: the broker ended with ${code}`)
+  }
+  await removeStore(broker.store)
+  await rm(folder, { recursive: true, force: true })
+}
+
+function allowList(suite: string, slow: boolean): string[] {
+  const file = join(here, `${suite}.allow`)
+  if (!existsSync(file)) throw new Error(`${file} is missing`)
+  return readFileSync(file, 'utf8')
+    .split('\n')
+    .filter((line) => slow || !/#\s*slow/.test(line))
+    .map((line) => line.replace(/#.*/, '').trim())
+    .filter((name) => name !== '')
+}
+
+function parse(text: string): Result[] {
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => {
+      const [status = '', , name = '', note = ''] = line.split('\t')
+      return { status, name, note }
+    })
+}
+
+function exited(child: ReturnType<typeof spawn>): Promise<number | null> {
+  return new Promise((done) => child.once('exit', (code) => done(code)))
+}
