@@ -127,28 +127,43 @@ export class SimEnv implements Env {
 /**
  * One broker process in a world: its own view of clock, randomness and store. After `kill` its timers never fire and its store calls
  * never answer, which is all that the rest of the world sees of a crash. What it had already handed to the store may still land.
+ * While paused (a long collection of garbage, a machine that was put to sleep) nothing of it runs; what came for it waits for `resume`.
  */
 export class SimProcess implements Env {
   readonly clock: Clock
   readonly #world: SimEnv
-  #alive = true
+  #state: 'running' | 'paused' | 'dead' = 'running'
   #stepsLeft = Infinity
+  #atTheEnd: 'kill' | 'pause' = 'kill'
+  #steps = 0
+  /** What came while it was paused, in order. */
+  #deferred: (() => void)[] = []
+  /** Virtual time that its monotonic clock has not seen. */
+  #sleptMs = 0
+  #pausedAtMs = 0
+  #onStop: ((how: 'kill' | 'pause') => void) | null = null
 
   constructor(world: SimEnv) {
     this.#world = world
-    this.clock = simClock({
+    const slept = (): number => this.#sleptMs
+    const clock = simClock({
       get nowMs() {
         return world.nowMs
       },
-      setTimer: (ms, task) =>
-        world.setTimer(ms, () => {
-          if (this.step()) task()
-        }),
+      setTimer: (ms, task) => world.setTimer(ms, () => this.step(task)),
     })
+    this.clock = { ...clock, monotonic: () => world.nowMs - slept() }
   }
 
   get alive(): boolean {
-    return this.#alive
+    return this.#state !== 'dead'
+  }
+  get paused(): boolean {
+    return this.#state === 'paused'
+  }
+  /** Await points so far. */
+  get steps(): number {
+    return this.#steps
   }
 
   random(): number {
@@ -159,19 +174,58 @@ export class SimProcess implements Env {
     return this.#world.uuid()
   }
 
+  /** Told once when the process is killed, and each time when it is paused; also when it is by `killAfter` or `pauseAfter`. */
+  onStop(listener: (how: 'kill' | 'pause') => void): void {
+    this.#onStop = listener
+  }
+
   kill(): void {
-    this.#alive = false
+    if (this.#state === 'dead') return
+    this.#state = 'dead'
+    this.#deferred = []
+    this.#onStop?.('kill')
+  }
+
+  pause(): void {
+    if (this.#state !== 'running') return
+    this.#state = 'paused'
+    this.#pausedAtMs = this.#world.nowMs
+    this.#onStop?.('pause')
+  }
+
+  /** Goes on where it stopped. `asleep`: the monotonic clock stood still meanwhile, as it does while a machine sleeps. */
+  resume(asleep = false): void {
+    if (this.#state !== 'paused') return
+    this.#state = 'running'
+    if (asleep) this.#sleptMs += this.#world.nowMs - this.#pausedAtMs
+    const deferred = this.#deferred
+    this.#deferred = []
+    for (const task of deferred) this.#world.setTimer(0, () => this.step(task))
   }
 
   /** Kills the process at its n-th await point from now: a timer that fires, a store call that begins, or its answer. */
   killAfter(steps: number): void {
     this.#stepsLeft = steps
+    this.#atTheEnd = 'kill'
   }
 
-  /** Counts an await point; false when the process does not live to see it. */
-  step(): boolean {
-    if (this.#alive && this.#stepsLeft-- <= 0) this.#alive = false
-    return this.#alive
+  /** As `killAfter`, but the process can be resumed. */
+  pauseAfter(steps: number): void {
+    this.#stepsLeft = steps
+    this.#atTheEnd = 'pause'
+  }
+
+  /** Runs the task now, after `resume`, or never. */
+  step(task: () => void): void {
+    if (this.#state === 'running' && this.#stepsLeft-- <= 0) {
+      this.#stepsLeft = Infinity
+      if (this.#atTheEnd === 'kill') this.kill()
+      else this.pause()
+    }
+    if (this.#state === 'running') {
+      this.#steps++
+      task()
+    } else if (this.#state === 'paused') this.#deferred.push(task)
   }
 
   /** The store as this process sees it. */
@@ -226,11 +280,12 @@ class ProcessStore implements ObjectStore {
   /** A crash can come before the call leaves the process, or after its effect and before its answer. */
   #call<T>(call: () => Promise<T>): Promise<T> {
     return new Promise((done, fail) => {
-      if (!this.#process.step()) return
-      call().then(
-        (value) => this.#process.step() && done(value),
-        (error: unknown) => this.#process.step() && fail(error as Error),
-      )
+      this.#process.step(() => {
+        call().then(
+          (value) => this.#process.step(() => done(value)),
+          (error: unknown) => this.#process.step(() => fail(error as Error)),
+        )
+      })
     })
   }
 }
