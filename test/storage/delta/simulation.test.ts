@@ -132,7 +132,11 @@ class World {
         return true
       }
       try {
-        this.outcomes.push({ change, outcome: await table.commit(change) })
+        const outcome = await table.commit(change)
+        this.outcomes.push({ change, outcome })
+        if (outcome.kind === 'already-applied') {
+          for (const { appId, to } of change.txns) assert.ok((table.snapshot.txn(appId) ?? -1) >= to, 'already-applied covers the whole change')
+        }
         return false
       } catch (error) {
         if (!(error instanceof StoreError)) throw error
@@ -146,7 +150,7 @@ async function run(seed: number): Promise<World> {
   const world = new World(seed)
   await world.env.run(
     (async () => {
-      await Promise.all([world.flusher(), world.flusher(), world.compactor(), world.stranger()])
+      await Promise.all([world.flusher(), world.flusher(), world.compactor(), world.compactor(), world.stranger()])
       await Promise.all(world.doors.map((door) => door.landed()))
       await check(world)
     })(),
