@@ -1,5 +1,5 @@
 /** Every key in the bucket is made here (DESIGN §3, docs/FORMATS.md). Numbers have 20 digits so that keys sort as numbers. */
-import type { Incarnation, LogVersion, TableVersion } from './types.ts'
+import type { Incarnation, LogVersion, TableVersion, Uuid } from './types.ts'
 
 export function digits20(n: number): string {
   return String(n).padStart(20, '0')
@@ -30,6 +30,11 @@ export function laneCheckpointPrefix(brokerId: number, incarnation: Incarnation)
 
 export function laneCheckpointKey(brokerId: number, incarnation: Incarnation, seq: LogVersion): string {
   return `${laneCheckpointPrefix(brokerId, incarnation)}${digits20(seq)}`
+}
+
+/** State of the groups of one partition of `__consumer_offsets`; a hint. */
+export function groupSnapshotKey(topicId: Uuid, partition: number): string {
+  return `meta/groups/${topicId}/${partition}`
 }
 
 /** `location` is what the journal recorded for the topic, e.g. `topics/orders`. */

@@ -10,10 +10,9 @@ import type { Uuid } from '../../storage/types.ts'
 import { expiredOf } from './expiry.ts'
 import { admitCommit, failedJoin, failedSync, heartbeat } from './group.ts'
 import { NO_BYTES, metadataOf } from './membership.ts'
-import type { GroupCoordinatorOptions } from './ports.ts'
+import type { GroupCoordinatorOptions, SnapshotLimits } from './ports.ts'
 import { partitionOfGroup } from './records.ts'
 import type { CommittedOffset } from './records.ts'
-import { RecordLog } from './record-log.ts'
 import { GroupShard } from './shard.ts'
 import type { GroupEntry, OffsetCommit } from './shard.ts'
 import type { GroupLimits, JoinEvent, JoinReply, LeavingMember, SyncEvent, SyncReply } from './types.ts'
@@ -22,7 +21,7 @@ import type { GroupLimits, JoinEvent, JoinReply, LeavingMember, SyncEvent, SyncR
 const LOAD_WAIT_MS = 2_000
 /** Kafka's constant: the JoinGroup of a new member is given up after this time. */
 const NEW_MEMBER_JOIN_TIMEOUT_MS = 5 * 60 * 1000
-const BATCH_BYTES_MAX = 512 * 1024
+const SNAPSHOT_LIMITS: SnapshotLimits = { recordsMin: 2_000, intervalMs: 15_000 }
 /** Ids that clients chose go into member ids only in part: a member id must fit its length field. */
 const ID_PREFIX_LENGTH_MAX = 255
 const GROUP_TYPE = 'classic'
@@ -140,12 +139,12 @@ export class GroupCoordinator {
     this.#scheduleSweep()
   }
 
-  /** Sends everybody who waits away with NOT_COORDINATOR and refuses everything from now on. */
+  /** Sends everybody who waits for a rebalance away with NOT_COORDINATOR and refuses everything from now on; commits on their way are answered. */
   stop(): void {
     if (this.#stopped) return
     this.#stopped = true
     this.#sweepTimer?.cancel()
-    for (const { shard } of this.#slots.values()) shard?.close(KafkaError.NOT_COORDINATOR)
+    for (const { shard } of this.#slots.values()) shard?.close(KafkaError.NOT_COORDINATOR, true)
     this.#slots.clear()
   }
 
@@ -413,22 +412,24 @@ export class GroupCoordinator {
   }
 
   async #openShard(partition: number): Promise<GroupShard | number> {
-    const { env, log, config, metrics, offsetsPartitions, defer } = this.#options
+    const { env, log, config, metrics, offsetsPartitions, snapshots, snapshotLimits, defer } = this.#options
     try {
-      const partitionLog = await offsetsPartitions.open(partition)
-      const records = new RecordLog({
-        log: partitionLog,
+      const shard = new GroupShard({
         env,
+        log,
+        limits: this.#limits,
+        metrics: metrics ?? {},
+        partitionLog: await offsetsPartitions.open(partition),
+        snapshots: snapshots ?? null,
+        snapshotLimits: snapshotLimits ?? SNAPSHOT_LIMITS,
         defer: defer ?? setImmediate,
-        timeoutMs: config['offsets.commit.timeout.ms'] ?? 5_000,
-        batchBytesMax: BATCH_BYTES_MAX,
+        writeTimeoutMs: config['offsets.commit.timeout.ms'] ?? 5_000,
         readBytesMax: config['offsets.load.buffer.size'] ?? 5 * 1024 * 1024,
         onLost: () => this.#lose(partition),
       })
-      const shard = new GroupShard({ env, log, limits: this.#limits, metrics: metrics ?? {} }, records)
       await shard.load()
       if (!this.#stopped) return shard
-      shard.close(KafkaError.NOT_COORDINATOR)
+      shard.close(KafkaError.NOT_COORDINATOR, true)
       return KafkaError.NOT_COORDINATOR
     } catch (error) {
       log.warn({ partition, err: error }, 'a partition of __consumer_offsets could not be loaded')
@@ -441,7 +442,7 @@ export class GroupCoordinator {
     const slot = this.#slots.get(partition)
     this.#slots.delete(partition)
     this.#options.log.warn({ partition }, 'a partition of __consumer_offsets is no longer ours')
-    slot?.shard?.close(KafkaError.NOT_COORDINATOR)
+    slot?.shard?.close(KafkaError.NOT_COORDINATOR, false)
   }
 
   /** One partition after the other, so that all have had their turn within the interval. */

@@ -7,6 +7,12 @@ import { ZERO_UUID } from '../../protocol/schema/field.ts'
 import type { CommittedOffset } from './records.ts'
 import type { GroupEntry, OffsetPlace } from './shard.ts'
 
+/**
+ * What was committed a moment ago to a topic that nobody knows is left alone: another broker may have created the topic, and the news of it
+ * may not have arrived.
+ */
+const GONE_GRACE_MS = 10 * 60 * 1000
+
 export interface Expiry {
   readonly places: readonly OffsetPlace[]
   /** Nothing is left of the group after this: it goes too. */
@@ -20,7 +26,7 @@ export function expiredOf(entry: GroupEntry, topics: TopicIndex, retentionMs: nu
   for (const [topic, partitions] of offsets.topics()) {
     const retained = !mayExpire(entry, topic)
     for (const [partition, offset] of partitions) {
-      if (topicIsGone(offset, topics) || (!retained && isExpired(entry, offset, retentionMs, nowMs))) places.push({ topic, partition })
+      if (topicIsGone(offset, topics, nowMs) || (!retained && isExpired(entry, offset, retentionMs, nowMs))) places.push({ topic, partition })
     }
   }
   const unused = group.phase === 'Empty' && group.pendingMembers.size === 0 && entry.writes === 0
@@ -39,6 +45,7 @@ function isExpired({ group }: GroupEntry, offset: CommittedOffset, retentionMs: 
 }
 
 /** A topic that was deleted, or deleted and created anew: its offsets mean nothing any more. */
-function topicIsGone(offset: CommittedOffset, topics: TopicIndex): boolean {
-  return offset.topicId !== ZERO_UUID && topics.byId(offset.topicId) === undefined
+function topicIsGone(offset: CommittedOffset, topics: TopicIndex, nowMs: number): boolean {
+  if (offset.topicId === ZERO_UUID || nowMs - offset.commitTimestampMs < GONE_GRACE_MS) return false
+  return topics.byId(offset.topicId) === undefined
 }

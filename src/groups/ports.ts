@@ -26,6 +26,18 @@ export interface OffsetsPartitions {
   open(partition: number): Promise<PartitionLog>
 }
 
+/** Where snapshots of the partitions are kept. What is saved may be lost, and an older one may come back. */
+export interface GroupSnapshots {
+  load(topicId: Uuid, partition: number): Promise<Uint8Array | null>
+  save(topicId: Uuid, partition: number, body: readonly Uint8Array[]): Promise<void>
+}
+
+export interface SnapshotLimits {
+  /** A snapshot is worth taking when this many records have been applied since the last one, and as many as there are to write. */
+  readonly recordsMin: number
+  readonly intervalMs: number
+}
+
 export interface TopicIndex {
   resolve(name: string): { readonly id: Uuid; readonly partitions: number } | undefined
   byId(id: Uuid): { readonly name: string; readonly partitions: number } | undefined
@@ -55,6 +67,9 @@ export interface GroupCoordinatorOptions {
   /** Where clients find the coordinator: this broker's advertised address. */
   readonly selfNode: () => { readonly id: number; readonly host: string; readonly port: number }
   readonly metrics?: GroupMetrics
+  /** Without it, a start reads the whole of `__consumer_offsets`. */
+  readonly snapshots?: GroupSnapshots
+  readonly snapshotLimits?: SnapshotLimits
   /** Runs a task at the end of this turn of the event loop; `setImmediate` without it. */
   readonly defer?: (task: () => void) => void
 }

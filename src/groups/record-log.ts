@@ -31,13 +31,24 @@ export interface RecordLogOptions {
   /** Batches are closed at this size. */
   readonly batchBytesMax: number
   readonly readBytesMax: number
+  /** The state in memory has followed the log a little further. */
+  readonly onApplied: () => void
   /** The partition has another leader now, or is gone. */
   readonly onLost: () => void
+}
+
+/** How far the state in memory has followed the log. */
+export interface Applied {
+  /** Everything below is in memory, and nothing above. */
+  readonly nextOffset: number
+  /** How many records were applied, or read, since the last snapshot. */
+  readonly records: number
 }
 
 /** One write on its way: answered once, applied once its last batch is durable. */
 interface Pending {
   readonly write: Write
+  batches: number
   batchesLeft: number
   answered: boolean
   readonly dueMs: number
@@ -56,7 +67,12 @@ export class RecordLog {
   /** Writes that are not durable yet, oldest first; those at the front may be done. */
   readonly #pending = new Set<Pending>()
   #timer: Timer | null = null
+  #refusing = false
   #lost = false
+  #appliedOffset = 0
+  #appliedRecords = 0
+  /** Writes of which some batches are durable and others are not: until they are whole, memory is behind the log. */
+  #split = 0
 
   constructor(options: RecordLogOptions) {
     this.#options = options
@@ -68,7 +84,7 @@ export class RecordLog {
   }
 
   append(write: Write): void {
-    if (this.#lost) {
+    if (this.#lost || this.#refusing) {
       write.done(KafkaError.NOT_COORDINATOR)
       return
     }
@@ -79,6 +95,21 @@ export class RecordLog {
   barrier(done: (errorCode: number) => void): void {
     if (this.busy) this.append({ records: [], apply: () => {}, done })
     else done(KafkaError.NONE)
+  }
+
+  /** Where a snapshot of the state in memory would stand; null while a write is durable in part only. */
+  applied(): Applied | null {
+    return this.#split > 0 || this.#lost ? null : { nextOffset: this.#appliedOffset, records: this.#appliedRecords }
+  }
+
+  /** The next count of applied records starts here: a snapshot is being taken. */
+  resetAppliedRecords(): void {
+    this.#appliedRecords = 0
+  }
+
+  /** Refuses everything from now on; what is on its way is finished. */
+  refuse(): void {
+    this.#refusing = true
   }
 
   /** Refuses everything from now on, and fails what waits. */
@@ -95,11 +126,10 @@ export class RecordLog {
 
   /**
    * Reads records from `fromOffset` up to the high watermark, in order. The cursor is valid during the call only.
-   * Returns the offset behind the last batch.
    *
    * @throws Error when the partition cannot be read (another leader, a store that stays away)
    */
-  async read(fromOffset: number, visit: (cursor: RecordCursor) => void): Promise<number> {
+  async read(fromOffset: number, visit: (cursor: RecordCursor) => void): Promise<void> {
     const { log, env, readBytesMax } = this.#options
     const cursor = new RecordCursor()
     let next = Math.max(fromOffset, log.logStartOffset)
@@ -121,7 +151,11 @@ export class RecordLog {
         for (const { start } of iterateBatches(chunk)) {
           if (!isControl(attributes(chunk, start))) {
             cursor.reset(chunk, start)
-            while (cursor.next()) if (cursor.offset >= next) visit(cursor)
+            while (cursor.next()) {
+              if (cursor.offset < next) continue
+              visit(cursor)
+              this.#appliedRecords++
+            }
           }
           next = Math.max(next, lastOffset(chunk, start) + 1)
         }
@@ -129,38 +163,36 @@ export class RecordLog {
       // Nothing but a gap up to the high watermark is left.
       if (next === before) break
     }
-    return next
+    this.#appliedOffset = next
   }
 
   #flush(): void {
     const writes = this.#queue
     this.#queue = []
-    const dueMs = this.#options.env.clock.monotonic() + this.#options.timeoutMs
-    const members: Pending[] = []
+    const { env, batchBytesMax } = this.#options
+    const dueMs = env.clock.monotonic() + this.#options.timeoutMs
+    const wallMs = env.clock.now()
+    const batches: { batch: Uint8Array; members: Pending[] }[] = []
+    let members: Pending[] = []
     const builder = this.#builder
-    const wallMs = this.#options.env.clock.now()
     builder.reset({ baseOffset: 0 })
     for (const write of writes) {
-      const pending: Pending = { write, batchesLeft: 0, answered: false, dueMs }
+      const pending: Pending = { write, batches: 0, batchesLeft: 0, answered: false, dueMs }
       this.#pending.add(pending)
       for (const { key, value } of write.records) {
         const bytes = key.length + (value?.length ?? 0) + RECORD_OVERHEAD_BYTES
-        if (builder.recordCount > 0 && builder.sizeSoFar + bytes > this.#options.batchBytesMax) {
-          this.#send(builder.finish(), members.splice(0))
+        if (builder.recordCount > 0 && builder.sizeSoFar + bytes > batchBytesMax) {
+          batches.push({ batch: builder.finish(), members })
+          members = []
           builder.reset({ baseOffset: 0 })
         }
         builder.append(builder.recordCount, wallMs, key, value)
-        if (members.at(-1) !== pending) {
-          members.push(pending)
-          pending.batchesLeft++
-        }
+        if (members.at(-1) !== pending) join(pending, members)
       }
-      if (write.records.length === 0) {
-        // A barrier: it counts as part of whatever is sent last.
-        members.push(pending)
-        pending.batchesLeft++
-      }
+      // A barrier is part of whatever is sent last.
+      if (write.records.length === 0) join(pending, members)
     }
+    for (const { batch, members: complete } of batches) this.#send(batch, complete)
     if (builder.recordCount > 0) this.#send(builder.finish(), members)
     else this.#sendNothing(members)
     this.#watch()
@@ -174,8 +206,11 @@ export class RecordLog {
       case 'appended':
       case 'duplicate':
         log.whenDurable(outcome.lastOffset, (durable) => {
-          if (durable === 'durable') this.#settle(members)
-          else this.#lose()
+          if (durable !== 'durable') return this.#lose()
+          this.#appliedOffset = outcome.lastOffset + 1
+          this.#appliedRecords += outcome.lastOffset - outcome.baseOffset + 1
+          this.#settle(members)
+          this.#options.onApplied()
         })
         return
       case 'notLeader':
@@ -216,14 +251,22 @@ export class RecordLog {
   #settle(members: readonly Pending[]): void {
     if (this.#lost) return
     for (const pending of members) {
-      if (--pending.batchesLeft > 0 || !this.#pending.delete(pending)) continue
+      if (!this.#pending.has(pending)) continue
+      pending.batchesLeft--
+      if (pending.batchesLeft > 0) {
+        if (pending.batchesLeft === pending.batches - 1) this.#split++
+        continue
+      }
+      if (pending.batches > 1) this.#split--
+      this.#pending.delete(pending)
       pending.write.apply()
       answer(pending, KafkaError.NONE)
     }
   }
 
   #fail(pending: Pending, errorCode: number): void {
-    this.#pending.delete(pending)
+    if (!this.#pending.delete(pending)) return
+    if (pending.batchesLeft < pending.batches) this.#split--
     answer(pending, errorCode)
   }
 
@@ -254,6 +297,12 @@ export class RecordLog {
       answer(pending, KafkaError.COORDINATOR_NOT_AVAILABLE)
     }
   }
+}
+
+function join(pending: Pending, members: Pending[]): void {
+  members.push(pending)
+  pending.batches++
+  pending.batchesLeft++
 }
 
 function answer(pending: Pending, errorCode: number): void {

@@ -6,23 +6,29 @@ import { KafkaError } from '../../protocol/errors.ts'
 import type { RecordCursor } from '../../protocol/records/record.ts'
 import { assertNever } from '../../storage/types.ts'
 import type { Env, Timer } from '../../storage/env.ts'
+import type { PartitionLog } from '../../storage/partition/types.ts'
 import { step } from './group.ts'
 import { groupFromMetadata, newGroup } from './membership.ts'
 import { OffsetTable } from './offset-table.ts'
-import type { GroupLogger, GroupMetrics } from './ports.ts'
+import type { GroupLogger, GroupMetrics, GroupSnapshots, SnapshotLimits } from './ports.ts'
 import { decodeGroupRecord, groupRecord, offsetRecord } from './records.ts'
 import type { CommittedOffset, RecordBytes } from './records.ts'
-import type { RecordLog, Write } from './record-log.ts'
+import { RecordLog } from './record-log.ts'
+import type { Write } from './record-log.ts'
+import { encodeSnapshot, readSnapshot } from './snapshot.ts'
 import type { Effect, Group, GroupEvent, GroupLimits, GroupMetadata, Now, PersistPurpose } from './types.ts'
 
 /** Timers are capped, because very long ones overflow the runtime's; a tick that comes early finds nothing due. */
 const TIMER_MAX_MS = 60 * 60 * 1000
+const BATCH_BYTES_MAX = 512 * 1024
 
 export interface GroupEntry {
   readonly group: Group
   readonly offsets: OffsetTable
-  /** Whether the log holds a record of the group that a deletion must cancel. */
+  /** Whether the log holds a record of the group, or soon will, that a deletion must cancel. */
   persisted: boolean
+  /** The newest record of the group that is durable. */
+  durable: GroupMetadata | null
   /** Writes of this group that are not settled: it must not be forgotten meanwhile. */
   writes: number
   timer: Timer | null
@@ -45,6 +51,15 @@ export interface GroupShardOptions {
   readonly log: GroupLogger
   readonly limits: GroupLimits
   readonly metrics: GroupMetrics
+  readonly partitionLog: PartitionLog
+  readonly snapshots: GroupSnapshots | null
+  readonly snapshotLimits: SnapshotLimits
+  readonly defer: (task: () => void) => void
+  /** Nobody waits longer than this for a write to be durable. */
+  readonly writeTimeoutMs: number
+  readonly readBytesMax: number
+  /** The partition has another leader now, or is gone: the shard is of no use any more. */
+  readonly onLost: () => void
 }
 
 export class GroupShard {
@@ -52,10 +67,21 @@ export class GroupShard {
   readonly #records: RecordLog
   readonly #groups = new Map<string, GroupEntry>()
   #closed = false
+  #snapshotRunning = false
+  #snapshotAtMs = -Infinity
 
-  constructor(options: GroupShardOptions, records: RecordLog) {
+  constructor(options: GroupShardOptions) {
     this.#options = options
-    this.#records = records
+    this.#records = new RecordLog({
+      log: options.partitionLog,
+      env: options.env,
+      defer: options.defer,
+      timeoutMs: options.writeTimeoutMs,
+      batchBytesMax: BATCH_BYTES_MAX,
+      readBytesMax: options.readBytesMax,
+      onApplied: () => this.#considerSnapshot(),
+      onLost: options.onLost,
+    })
   }
 
   now(): Now {
@@ -102,9 +128,11 @@ export class GroupShard {
   remove(entry: GroupEntry, places: readonly OffsetPlace[], withGroup: boolean, done: (errorCode: number) => void): void {
     const { id } = entry.group
     const records: RecordBytes[] = places.map(({ topic, partition }) => offsetRecord(id, topic, partition, null))
-    if (withGroup && entry.persisted) records.push(groupRecord(id, null))
+    const tombstone = withGroup && entry.persisted
+    if (tombstone) records.push(groupRecord(id, null))
     const apply = (): void => {
       for (const { topic, partition } of places) entry.offsets.delete(topic, partition)
+      if (tombstone) entry.durable = null
       const { phase, pendingMembers } = entry.group
       if (withGroup && phase === 'Empty' && pendingMembers.size === 0 && entry.offsets.size === 0 && entry.writes <= 1) this.#drop(entry)
     }
@@ -117,11 +145,12 @@ export class GroupShard {
     this.#records.barrier(done)
   }
 
-  /** Everybody who waits is sent to find the coordinator anew. */
-  close(errorCode: number): void {
+  /** Everybody who waits is sent to find the coordinator anew. Writes on their way are finished if the partition is still ours. */
+  close(errorCode: number, stillOurs: boolean): void {
     if (this.#closed) return
     this.#closed = true
-    this.#records.close()
+    if (stillOurs) this.#records.refuse()
+    else this.#records.close()
     for (const entry of this.#groups.values()) {
       entry.timer?.cancel()
       entry.timer = null
@@ -141,28 +170,93 @@ export class GroupShard {
     const offsets = new Map<string, OffsetTable>()
     const metadata = new Map<string, GroupMetadata | null>()
     let damaged = 0
-    await this.#records.read(0, (cursor) => {
+    const visit = (cursor: RecordCursor): void => {
       try {
         fold(cursor, offsets, metadata)
       } catch {
         // One unreadable record must not keep all groups of the partition from coming back.
         damaged++
       }
-    })
+    }
+    await this.#records.read(await this.#loadSnapshot(visit), visit)
     if (damaged > 0) log.warn({ records: damaged }, 'records of __consumer_offsets could not be read')
     const now = this.now()
     for (const [groupId, value] of metadata) {
-      if (value !== null) this.#add(groupFromMetadata(groupId, value, now), offsets.get(groupId)).persisted = true
+      if (value === null) continue
+      const entry = this.#add(groupFromMetadata(groupId, value, now), offsets.get(groupId))
+      entry.persisted = true
+      entry.durable = value
     }
     for (const [groupId, table] of offsets) {
       if (table.size > 0 && !this.#groups.has(groupId)) this.#add(newGroup(groupId, now.wallMs), table)
     }
     for (const entry of this.#groups.values()) this.#arm(entry)
     metrics.partitionLoaded?.(env.clock.monotonic() - startedMs)
+    this.#considerSnapshot()
+  }
+
+  /** The offset from which the log has to be read, with what is below it visited. */
+  async #loadSnapshot(visit: (cursor: RecordCursor) => void): Promise<number> {
+    const { partitionLog, snapshots, log } = this.#options
+    if (snapshots === null) return 0
+    const { topicId, partition } = partitionLog
+    try {
+      const bytes = await snapshots.load(topicId, partition)
+      return (bytes && readSnapshot(bytes, partitionLog, visit)) ?? 0
+    } catch (error) {
+      log.warn({ partition, err: error }, 'a snapshot of groups could not be loaded; the log is read instead')
+      return 0
+    }
+  }
+
+  /** Takes a snapshot when there is more log behind the last one than there is state, so that its cost is a share of the writing. */
+  #considerSnapshot(): void {
+    const { env, snapshots, snapshotLimits } = this.#options
+    if (snapshots === null || this.#snapshotRunning || this.#closed) return
+    const applied = this.#records.applied()
+    if (applied === null || applied.records < snapshotLimits.recordsMin) return
+    const nowMs = env.clock.monotonic()
+    if (nowMs - this.#snapshotAtMs < snapshotLimits.intervalMs || applied.records < this.#liveRecords()) return
+    this.#snapshotAtMs = nowMs
+    this.#snapshotRunning = true
+    this.#records.resetAppliedRecords()
+    void this.#snapshot(snapshots, applied.nextOffset).finally(() => (this.#snapshotRunning = false))
+  }
+
+  async #snapshot(snapshots: GroupSnapshots, nextOffset: number): Promise<void> {
+    const { partitionLog, defer, log } = this.#options
+    const { topicId, partition } = partitionLog
+    try {
+      // The state is pinned here, by reference; encoding it takes its time.
+      const records = this.#stateRecords()
+      const pause = (): Promise<void> => new Promise((resolve) => defer(resolve))
+      const body = await encodeSnapshot({ topicId, partition, nextOffset }, records, pause)
+      if (!this.#closed) await snapshots.save(topicId, partition, body)
+    } catch (error) {
+      log.warn({ partition, err: error }, 'a snapshot of groups could not be saved')
+    }
+  }
+
+  #liveRecords(): number {
+    let live = 0
+    for (const { offsets, durable } of this.#groups.values()) live += offsets.size + (durable === null ? 0 : 1)
+    return live
+  }
+
+  /** What would rebuild the durable state, to be encoded later. */
+  #stateRecords(): (() => RecordBytes)[] {
+    const records: (() => RecordBytes)[] = []
+    for (const [groupId, { offsets, durable }] of this.#groups) {
+      if (durable !== null) records.push(() => groupRecord(groupId, durable))
+      for (const [topic, partitions] of offsets.topics()) {
+        for (const [partition, value] of partitions) records.push(() => offsetRecord(groupId, topic, partition, value))
+      }
+    }
+    return records
   }
 
   #add(group: Group, offsets: OffsetTable = new OffsetTable()): GroupEntry {
-    const entry: GroupEntry = { group, offsets, persisted: false, writes: 0, timer: null, timerAtMs: Infinity }
+    const entry: GroupEntry = { group, offsets, persisted: false, durable: null, writes: 0, timer: null, timerAtMs: Infinity }
     this.#groups.set(group.id, entry)
     return entry
   }
@@ -214,7 +308,9 @@ export class GroupShard {
   #persist(entry: GroupEntry, value: GroupMetadata, purpose: PersistPurpose): void {
     entry.persisted = true
     this.#write(entry, [groupRecord(entry.group.id, value)], {
-      apply: () => {},
+      apply: () => {
+        entry.durable = value
+      },
       done: (errorCode) => {
         // A group that is too large to be written down is not the fault of its offsets.
         const code = errorCode === KafkaError.INVALID_COMMIT_OFFSET_SIZE ? KafkaError.UNKNOWN_SERVER_ERROR : errorCode

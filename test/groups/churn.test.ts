@@ -58,7 +58,7 @@ class Churn {
     this.seed = seed
     this.#target = target
     this.#random = seededRandom(seed)
-    this.world = new World({ env: new VirtualEnv(seededRandom(seed + 1000)) })
+    this.world = new World({ env: new VirtualEnv(seededRandom(seed + 1000)), snapshots: seed % 2 === 0 })
     this.world.topics.set('orders', { id: 'ordersTopicIdAAAAAAAAA', partitions: PARTITIONS })
     for (const log of this.world.logs) log.hold = true
     this.#releaseLater()

@@ -118,6 +118,8 @@ export class MemoryLog implements PartitionLog {
   /** What the next read answers. */
   unreadable: ReadOutcome | null = null
   readonly batches: Uint8Array[] = []
+  /** How many batches were read. */
+  batchesRead = 0
   readonly #waiting: { readonly lastOffset: number; readonly done: (outcome: DurableOutcome) => void }[] = []
 
   constructor(partition: number) {
@@ -145,10 +147,11 @@ export class MemoryLog implements PartitionLog {
     else this.#waiting.push({ lastOffset: last, done })
   }
 
-  /** Everything accepted so far becomes durable. */
-  release(): void {
-    this.highWatermark = this.logEndOffset
-    for (const { done } of this.#waiting.splice(0)) done('durable')
+  /** What has been accepted below this offset becomes durable; everything without it. */
+  release(below = this.logEndOffset): void {
+    this.highWatermark = below
+    const durable = this.#waiting.findIndex(({ lastOffset: last }) => last >= below)
+    for (const { done } of this.#waiting.splice(0, durable === -1 ? Infinity : durable)) done('durable')
   }
 
   /** Another broker has taken over: what is not durable is lost. */
@@ -182,6 +185,7 @@ export class MemoryLog implements PartitionLog {
       if (last < fromOffset || last >= this.highWatermark) continue
       if (chunks.length > 0 && bytes + batch.length > maxBytes) break
       chunks.push(batch)
+      this.batchesRead++
       bytes += batch.length
     }
     return { kind: 'records', chunks, bytes }

@@ -30,11 +30,14 @@ export class World {
   /** Opening a partition waits for this. */
   opening: Promise<void> = Promise.resolve()
   openFails = false
+  /** Snapshots by partition; null where there are to be none. */
+  readonly snapshots: Map<number, Uint8Array> | null
   groups: GroupCoordinator
 
-  constructor(options: { partitions?: number; env?: VirtualEnv; config?: Partial<GroupConfig> } = {}) {
+  constructor(options: { partitions?: number; env?: VirtualEnv; config?: Partial<GroupConfig>; snapshots?: boolean } = {}) {
     this.env = options.env ?? new VirtualEnv()
     this.logs = Array.from({ length: options.partitions ?? 1 }, (_, partition) => new MemoryLog(partition))
+    this.snapshots = options.snapshots === true ? new Map() : null
     this.config = { ...CONFIG, ...options.config }
     this.groups = this.#coordinator()
   }
@@ -117,7 +120,7 @@ export class World {
   }
 
   #coordinator(): GroupCoordinator {
-    const { logs, topics, env, config } = this
+    const { logs, topics, env, config, snapshots } = this
     return new GroupCoordinator({
       env,
       config,
@@ -140,6 +143,15 @@ export class World {
       },
       selfNode: () => ({ id: 1, host: 'localhost', port: 9092 }),
       defer: queueMicrotask,
+      ...(snapshots && {
+        snapshots: {
+          load: async (_topicId: string, partition: number) => snapshots.get(partition) ?? null,
+          save: async (_topicId: string, partition: number, body: readonly Uint8Array[]) => {
+            snapshots.set(partition, Buffer.concat(body))
+          },
+        },
+        snapshotLimits: { recordsMin: 20, intervalMs: 1_000 },
+      }),
     })
   }
 }
