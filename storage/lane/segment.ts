@@ -142,7 +142,13 @@ export function controlRowBytes(control: LaneControl): number {
 export function encodeSegment(content: SegmentContent): EncodedSegment {
   const { entries, controls } = content
   const topics = new Map<Uuid, number>()
-  for (const entry of entries) if (!topics.has(entry.topicId)) topics.set(entry.topicId, topics.size)
+  const topicOf = new Uint32Array(entries.length)
+  for (let i = 0; i < entries.length; i++) {
+    const { topicId } = entries[i]!
+    let topic = topics.get(topicId)
+    if (topic === undefined) topics.set(topicId, (topic = topics.size))
+    topicOf[i] = topic
+  }
   let controlBytes = 0
   for (const control of controls) {
     if (!topics.has(control.topicId)) topics.set(control.topicId, topics.size)
@@ -160,7 +166,7 @@ export function encodeSegment(content: SegmentContent): EncodedSegment {
     const entry = entries[i]!
     bounds[i] = position
     position += entry.bytes.byteLength
-    writeRow(head, at, entry, topics.get(entry.topicId)!)
+    writeRow(head, at, entry, topicOf[i]!)
     at += segmentRowBytes
     chunks.push(entry.bytes)
   }

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { simulate } from './lane-model.ts'
 
 const only = process.env['LANE_SEED']
-const count = Number(process.env['LANE_SEEDS'] ?? 150)
+const count = Number(process.env['LANE_SEEDS'] ?? 100)
 
 test('brokers that follow each other lose nothing and never acknowledge twice', async () => {
   const sum: Record<string, number> = {}
