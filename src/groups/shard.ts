@@ -197,12 +197,12 @@ export class GroupShard {
 
   /** The offset from which the log has to be read, with what is below it visited. */
   async #loadSnapshot(visit: (cursor: RecordCursor) => void): Promise<number> {
-    const { partitionLog, snapshots, log } = this.#options
+    const { env, partitionLog, snapshots, log } = this.#options
     if (snapshots === null) return 0
     const { topicId, partition } = partitionLog
     try {
       const bytes = await snapshots.load(topicId, partition)
-      return (bytes && readSnapshot(bytes, partitionLog, visit)) ?? 0
+      return (bytes && readSnapshot(bytes, partitionLog, env.clock.now(), visit)) ?? 0
     } catch (error) {
       log.warn({ partition, err: error }, 'a snapshot of groups could not be loaded; the log is read instead')
       return 0
@@ -224,13 +224,14 @@ export class GroupShard {
   }
 
   async #snapshot(snapshots: GroupSnapshots, nextOffset: number): Promise<void> {
-    const { partitionLog, defer, log } = this.#options
+    const { env, partitionLog, defer, log } = this.#options
     const { topicId, partition } = partitionLog
+    const takenAtMs = env.clock.now()
     try {
       // The state is pinned here, by reference; encoding it takes its time.
       const records = this.#stateRecords()
       const pause = (): Promise<void> => new Promise((resolve) => defer(resolve))
-      const body = await encodeSnapshot({ topicId, partition, nextOffset }, records, pause)
+      const body = await encodeSnapshot({ topicId, partition, nextOffset, takenAtMs }, records, pause)
       if (!this.#closed) await snapshots.save(topicId, partition, body)
     } catch (error) {
       log.warn({ partition, err: error }, 'a snapshot of groups could not be saved')

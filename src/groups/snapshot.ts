@@ -16,6 +16,11 @@ import type { RecordBytes } from './records.ts'
 const KEY = 'bayou-groups'
 const VERSION = 1
 const BATCH_BYTES = 256 * 1024
+/**
+ * Older snapshots are not used: compaction removes tombstones a day after they were written, and a deletion whose tombstone is gone from the
+ * log must not be undone by a snapshot from before it.
+ */
+const AGE_MAX_MS = 12 * 60 * 60 * 1000
 
 const headerSchema = z.object({
   version: z.literal(VERSION),
@@ -23,6 +28,7 @@ const headerSchema = z.object({
   partition: z.number().int(),
   /** The state is that of the log up to here, exclusive. */
   nextOffset: z.number().int().nonnegative(),
+  takenAtMs: z.number(),
   records: z.number().int().nonnegative(),
 })
 
@@ -31,6 +37,8 @@ export interface SnapshotPlace {
   readonly topicId: string
   readonly partition: number
   readonly nextOffset: number
+  /** Wall clock. */
+  readonly takenAtMs: number
 }
 
 /** Encodes record after record; `pause` is awaited now and then, so that a large state does not hold up the event loop. */
@@ -58,16 +66,17 @@ export async function encodeSnapshot(
 
 /**
  * Visits the records of a snapshot and returns the offset to go on reading the log from; null, with nothing visited, when it is of no use:
- * damaged, of another partition, or from beyond the end of the log.
+ * damaged, too old, of another partition, or from beyond the end of the log.
  */
 export function readSnapshot(
   bytes: Uint8Array,
   of: { readonly topicId: string; readonly partition: number; readonly highWatermark: number },
+  nowMs: number,
   visit: (cursor: RecordCursor) => void,
 ): number | null {
   const header = soundHeader(bytes)
   if (header === null || header.topicId !== of.topicId || header.partition !== of.partition) return null
-  if (header.nextOffset > of.highWatermark) return null
+  if (header.nextOffset > of.highWatermark || Math.abs(nowMs - header.takenAtMs) > AGE_MAX_MS) return null
   const cursor = new RecordCursor()
   for (let at = batchEnd(bytes, 0); at < bytes.length; at = batchEnd(bytes, at)) {
     cursor.reset(bytes, at)

@@ -7,7 +7,9 @@ import type { RecordBytes } from '../../src/groups/records.ts'
 import { encodeSnapshot, readSnapshot } from '../../src/groups/snapshot.ts'
 import { World, ZERO } from './world.ts'
 
-const PLACE = { topicId: 'consumerOffsetsTopicI', partition: 3, nextOffset: 1000 }
+const NOW_MS = 1_700_000_000_000
+const HOUR_MS = 60 * 60 * 1000
+const PLACE = { topicId: 'consumerOffsetsTopicI', partition: 3, nextOffset: 1000, takenAtMs: NOW_MS }
 const LOG = { topicId: 'consumerOffsetsTopicI', partition: 3, highWatermark: 1000 }
 
 test('a snapshot is read as it was written', async () => {
@@ -16,22 +18,23 @@ test('a snapshot is read as it was written', async () => {
   const bytes = await encoded(records, async () => void pauses++)
   assert.ok(pauses > 2, 'the event loop had its turns')
   const seen: string[] = []
-  assert.equal(readSnapshot(bytes, LOG, (cursor) => seen.push(Buffer.from(cursor.key() ?? []).toString('hex'))), 1000)
+  assert.equal(readSnapshot(bytes, LOG, NOW_MS, (cursor) => seen.push(Buffer.from(cursor.key() ?? []).toString('hex'))), 1000)
   assert.deepEqual(seen, records.map(({ key }) => Buffer.from(key).toString('hex')))
 })
 
 test('an empty state is a snapshot too', async () => {
-  assert.equal(readSnapshot(await encoded([]), LOG, () => assert.fail('there is nothing')), 1000)
+  assert.equal(readSnapshot(await encoded([]), LOG, NOW_MS, () => assert.fail('there is nothing')), 1000)
 })
 
-test('a snapshot that is damaged, cut off or of something else is not used, not even in part', async () => {
+test('a snapshot that is damaged, cut off, old or of something else is not used, not even in part', async () => {
   const bytes = await encoded(Array.from({ length: 100 }, (_, i) => offset(i)))
-  const refused = (what: Uint8Array, log = LOG): void => assert.equal(readSnapshot(what, log, () => assert.fail('visited')), null)
+  const refused = (what: Uint8Array, log = LOG, nowMs = NOW_MS): void =>
+    assert.equal(readSnapshot(what, log, nowMs, () => assert.fail('visited')), null)
   for (let at = 0; at < bytes.length; at += 13) {
     const damaged = Buffer.from(bytes)
     damaged[at] = (damaged[at] as number) ^ 0x55
     // The base offset and leader epoch of a batch are outside its checksum, and mean nothing here.
-    if (readSnapshot(damaged, LOG, () => {}) === null) refused(damaged)
+    if (readSnapshot(damaged, LOG, NOW_MS, () => {}) === null) refused(damaged)
   }
   const flipped = Buffer.from(bytes)
   flipped[bytes.length - 5] = (flipped[bytes.length - 5] as number) ^ 1
@@ -42,6 +45,9 @@ test('a snapshot that is damaged, cut off or of something else is not used, not 
   refused(bytes, { ...LOG, partition: 4 })
   refused(bytes, { ...LOG, topicId: 'another' })
   refused(bytes, { ...LOG, highWatermark: 999 })
+  // Compaction may have removed tombstones that a snapshot of yesterday does not know of.
+  refused(bytes, LOG, NOW_MS + 13 * HOUR_MS)
+  assert.equal(readSnapshot(bytes, LOG, NOW_MS + HOUR_MS, () => {}), 1000)
 })
 
 test('a start after many commits reads few records, and finds everything', async () => {
