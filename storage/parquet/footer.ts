@@ -9,6 +9,8 @@
  *
  * Source: parquet.thrift (FileMetaData, RowGroup, ColumnChunk, ColumnMetaData, Statistics, OffsetIndex).
  */
+import { codecUncompressed, codecZstd, compressPages, decompressPages } from './page-codec.ts'
+import type { Page } from './page-codec.ts'
 import {
   bytesField, i32Field, i64Field, listField, listOf, numberField, patched, readThriftStruct, structField, structList, thriftType,
   writeThriftStruct,
@@ -58,12 +60,12 @@ const text = new TextDecoder()
 
 const fileMetaData = { schema: 2, rows: 3, rowGroups: 4, keyValues: 5, columnOrders: 7 } as const
 const schemaElement = { name: 4, children: 5 } as const
-const rowGroupField = { columns: 1, rows: 3, sortingColumns: 4, fileOffset: 5, ordinal: 7 } as const
+const rowGroupField = { columns: 1, totalBytes: 2, rows: 3, sortingColumns: 4, fileOffset: 5, compressedBytes: 6, ordinal: 7 } as const
 const columnChunk = {
   filePath: 1, fileOffset: 2, metaData: 3, offsetIndexAt: 4, offsetIndexBytes: 5, columnIndexAt: 6, columnIndexBytes: 7, crypto: 8,
 } as const
 const columnMeta = {
-  path: 3, uncompressedBytes: 6, compressedBytes: 7, dataPageAt: 9, indexPageAt: 10, dictionaryPageAt: 11, statistics: 12,
+  path: 3, codec: 4, uncompressedBytes: 6, compressedBytes: 7, dataPageAt: 9, indexPageAt: 10, dictionaryPageAt: 11, statistics: 12,
   bloomFilterAt: 14, bloomFilterBytes: 15,
 } as const
 
@@ -97,7 +99,10 @@ export function parseFooter(bytes: Uint8Array): ParquetFooter {
 
 /**
  * A file that holds some row groups and columns of another one. `bytesOf(chunk)` gives the bytes of a column chunk. The result
- * carries no key-value metadata (no Arrow schema hints: columns read as the plain Arrow types of their Parquet types) and no page index.
+ * carries no key-value metadata (no Arrow schema hints: columns read as the plain Arrow types of their Parquet types) and no page index, and
+ * pages that were compressed with zstd are not.
+ *
+ * Throws ParquetFormatError on damaged pages.
  */
 export function excerpt(
   footer: ParquetFooter,
@@ -110,10 +115,10 @@ export function excerpt(
   let rows = 0
   const groups: ThriftStruct[] = rowGroups.map((group, ordinal) => {
     const chunks = group.chunks.filter((chunk) => columns.has(chunk.column)).map((chunk) => {
-      const moved = moveChunk(chunk.struct, at - chunk.start, null)
-      parts.push(bytesOf(chunk))
-      at += chunk.end - chunk.start
-      return moved
+      const moved = moveChunk(chunk, bytesOf(chunk), at, { kind: 'decompress' })
+      parts.push(...moved.parts)
+      at += moved.bytes
+      return moved.struct
     })
     rows += group.rows
     const struct = structList(footer.metadata, fileMetaData.rowGroups)[group.index]!
@@ -121,6 +126,7 @@ export function excerpt(
       [rowGroupField.columns]: listOf(thriftType.struct, chunks),
       [rowGroupField.sortingColumns]: null,
       [rowGroupField.fileOffset]: null,
+      [rowGroupField.compressedBytes]: null,
       [rowGroupField.ordinal]: { type: thriftType.i16, value: ordinal },
     })
   })
@@ -135,45 +141,49 @@ export function excerpt(
 }
 
 /**
- * One file with the row groups of all `files` (of one schema), in their order. The page indexes move along. `sortedByColumn` is the
- * index of the leaf column that rows ascend by, recorded in the footer.
+ * One file with the row groups of all `files` (of one schema), in their order, and with their page indexes. `sortedByColumn` is the index of the leaf
+ * column that rows ascend by, recorded in the footer. The pages of uncompressed files are compressed with zstd where a level is given.
  */
-export function join(files: readonly Uint8Array[], sortedByColumn: number): Uint8Array<ArrayBuffer> {
+export function join(files: readonly Uint8Array[], sortedByColumn: number, zstdLevel?: number): Uint8Array<ArrayBuffer> {
+  const pages: PageChange = zstdLevel === undefined ? { kind: 'keep' } : { kind: 'compress', level: zstdLevel }
   const footers = files.map(footerOf)
   const first = footers[0]
   if (first === undefined) throw new RangeError('nothing to join')
   const data: Uint8Array[] = [magic]
-  const indexes: Uint8Array[] = []
-  const groups: ThriftStruct[] = []
-  let dataAt = magic.length
-  let indexAt = magic.length + footers.reduce((sum, footer) => sum + footer.rowGroups.reduce((s, group) => s + group.end - group.start, 0), 0)
-  let rows = 0
+  let at = magic.length
+  const groups: { file: Uint8Array; struct: ThriftStruct; start: number; end: number; chunks: MovedChunk[]; rows: number }[] = []
   footers.forEach((footer, i) => {
     for (const group of footer.rowGroups) {
-      const delta = dataAt - group.start
-      const place = (bytes: Uint8Array): number => {
-        indexes.push(bytes)
-        indexAt += bytes.length
-        return indexAt - bytes.length
-      }
-      const chunks = group.chunks.map((chunk) => moveChunk(chunk.struct, delta, { file: files[i]!, place }))
-      data.push(files[i]!.subarray(group.start, group.end))
-      dataAt += group.end - group.start
-      rows += group.rows
-      const struct = structList(footer.metadata, fileMetaData.rowGroups)[group.index]!
-      groups.push(patched(struct, {
-        [rowGroupField.columns]: listOf(thriftType.struct, chunks),
-        [rowGroupField.sortingColumns]: listOf(thriftType.struct, [sortingColumn(sortedByColumn)]),
-        [rowGroupField.fileOffset]: i64Field(group.start + delta),
-        [rowGroupField.ordinal]: { type: thriftType.i16, value: groups.length },
-      }))
+      const file = files[i]!
+      const start = at
+      const chunks = group.chunks.map((chunk) => {
+        const moved = moveChunk(chunk, file.subarray(chunk.start, chunk.end), at, pages)
+        data.push(...moved.parts)
+        at += moved.bytes
+        return moved
+      })
+      groups.push({ file, struct: structList(footer.metadata, fileMetaData.rowGroups)[group.index]!, start, end: at, chunks, rows: group.rows })
     }
   })
+  // The indexes come behind the data of all row groups, where readers fetch them together with the footer.
+  const place = (bytes: Uint8Array): number => {
+    data.push(bytes)
+    at += bytes.length
+    return at - bytes.length
+  }
+  const structs = groups.map((group, ordinal) => patched(group.struct, {
+    [rowGroupField.columns]: listOf(thriftType.struct, group.chunks.map((chunk) => placeIndexes(chunk, group.file, place))),
+    [rowGroupField.totalBytes]: i64Field(group.chunks.reduce((sum, chunk) => sum + chunk.uncompressedBytes, 0)),
+    [rowGroupField.sortingColumns]: listOf(thriftType.struct, [sortingColumn(sortedByColumn)]),
+    [rowGroupField.fileOffset]: i64Field(group.start),
+    [rowGroupField.compressedBytes]: i64Field(group.end - group.start),
+    [rowGroupField.ordinal]: { type: thriftType.i16, value: ordinal },
+  }))
   const metadata = patched(first.metadata, {
-    [fileMetaData.rows]: i64Field(rows),
-    [fileMetaData.rowGroups]: listOf(thriftType.struct, groups),
+    [fileMetaData.rows]: i64Field(groups.reduce((sum, group) => sum + group.rows, 0)),
+    [fileMetaData.rowGroups]: listOf(thriftType.struct, structs),
   })
-  return concatenate([...data, ...indexes, ...footerBytes(metadata)])
+  return concatenate([...data, ...footerBytes(metadata)])
 }
 
 function parseRowGroup(group: ThriftStruct, index: number, leaves: readonly string[]): RowGroup {
@@ -250,49 +260,108 @@ function projectSchema(metadata: ThriftStruct, columns: ReadonlySet<string>): Th
   ]
 }
 
-interface IndexMove {
-  readonly file: Uint8Array
-  /** Takes the bytes of an index and tells the position that they will have. */
-  place(bytes: Uint8Array): number
+/** A column chunk at its new place. The struct has no page indexes yet. */
+interface MovedChunk {
+  readonly original: ColumnChunk
+  readonly struct: ThriftStruct
+  readonly parts: readonly Uint8Array[]
+  readonly bytes: number
+  readonly uncompressedBytes: number
+  /** New position and size of each data page, null where they only moved by `delta`. */
+  readonly dataPages: readonly { readonly at: number; readonly bytes: number }[] | null
+  readonly delta: number
 }
 
-/** A column chunk whose pages move by `delta` bytes; its page indexes move through `indexes` or are dropped. */
-function moveChunk(chunk: ThriftStruct, delta: number, indexes: IndexMove | null): ThriftStruct {
-  const meta = structField(chunk, columnChunk.metaData)!
-  const moved = (id: number) => {
-    const at = numberField(meta, id)
-    return at === undefined ? null : i64Field(at > 0 ? at + delta : at)
+type PageChange = { readonly kind: 'keep' } | { readonly kind: 'compress'; readonly level: number } | { readonly kind: 'decompress' }
+
+/** The chunk with the bytes `bytes`, moved to `at`, its pages (de)compressed on the way where that applies. */
+function moveChunk(chunk: ColumnChunk, bytes: Uint8Array, at: number, pages: PageChange): MovedChunk {
+  const meta = structField(chunk.struct, columnChunk.metaData)!
+  const codec = numberField(meta, columnMeta.codec)
+  const delta = at - chunk.start
+  const common = { [columnMeta.bloomFilterAt]: null, [columnMeta.bloomFilterBytes]: null }
+  const moved = (metaData: ThriftStruct): ThriftStruct => patched(chunk.struct, {
+    [columnChunk.fileOffset]: i64Field(0),
+    [columnChunk.metaData]: { type: thriftType.struct, value: metaData },
+    [columnChunk.offsetIndexAt]: null, [columnChunk.offsetIndexBytes]: null,
+    [columnChunk.columnIndexAt]: null, [columnChunk.columnIndexBytes]: null,
+  })
+  const level = pages.kind === 'compress' && codec === codecUncompressed ? pages.level : null
+  if (level === null && !(pages.kind === 'decompress' && codec === codecZstd)) {
+    const by = (id: number) => {
+      const from = numberField(meta, id)
+      return from === undefined || from <= 0 ? null : i64Field(from + delta)
+    }
+    const metaData = patched(meta, {
+      ...common,
+      [columnMeta.dataPageAt]: by(columnMeta.dataPageAt) ?? i64Field(at),
+      [columnMeta.indexPageAt]: by(columnMeta.indexPageAt),
+      [columnMeta.dictionaryPageAt]: by(columnMeta.dictionaryPageAt),
+    })
+    const uncompressedBytes = numberField(meta, columnMeta.uncompressedBytes) ?? 0
+    return { original: chunk, struct: moved(metaData), parts: [bytes], bytes: bytes.length, uncompressedBytes, dataPages: null, delta }
+  }
+  const rewritten = rewritePages(() => (level === null ? decompressPages(bytes) : compressPages(bytes, level)))
+  const parts: Uint8Array[] = []
+  const dataPages: { at: number; bytes: number }[] = []
+  let uncompressedBytes = 0
+  let position = at
+  let dictionaryAt: number | null = null
+  for (const page of rewritten) {
+    const size = page.header.length + page.body.length
+    parts.push(page.header, page.body)
+    if (page.isDictionary) dictionaryAt = position
+    else dataPages.push({ at: position, bytes: size })
+    uncompressedBytes += page.header.length + page.uncompressedBytes
+    position += size
   }
   const metaData = patched(meta, {
-    [columnMeta.dataPageAt]: moved(columnMeta.dataPageAt),
-    [columnMeta.indexPageAt]: moved(columnMeta.indexPageAt),
-    [columnMeta.dictionaryPageAt]: moved(columnMeta.dictionaryPageAt),
-    [columnMeta.bloomFilterAt]: null,
-    [columnMeta.bloomFilterBytes]: null,
+    ...common,
+    [columnMeta.codec]: i32Field(level === null ? codecUncompressed : codecZstd),
+    [columnMeta.uncompressedBytes]: i64Field(uncompressedBytes),
+    [columnMeta.compressedBytes]: i64Field(position - at),
+    [columnMeta.dataPageAt]: i64Field(dataPages[0]?.at ?? at),
+    [columnMeta.indexPageAt]: null,
+    [columnMeta.dictionaryPageAt]: dictionaryAt === null ? null : i64Field(dictionaryAt),
   })
-  const slice = (atId: number, bytesId: number): Uint8Array | null => {
-    const at = numberField(chunk, atId)
-    const bytes = numberField(chunk, bytesId)
-    return indexes === null || at === undefined || bytes === undefined ? null : indexes.file.subarray(at, at + bytes)
+  return { original: chunk, struct: moved(metaData), parts, bytes: position - at, uncompressedBytes, dataPages, delta }
+}
+
+function rewritePages(rewrite: () => Page[]): Page[] {
+  try {
+    return rewrite()
+  } catch (cause) {
+    throw new ParquetFormatError(`damaged Parquet page: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
   }
-  const offsetIndex = slice(columnChunk.offsetIndexAt, columnChunk.offsetIndexBytes)
-  const movedOffsetIndex = offsetIndex === null ? null : moveOffsetIndex(offsetIndex, delta)
+}
+
+/** The chunk's struct with the page indexes of the original file, brought up to date; `place` takes their bytes and tells where they will be. */
+function placeIndexes(chunk: MovedChunk, file: Uint8Array, place: (bytes: Uint8Array) => number): ThriftStruct {
+  const original = chunk.original.struct
+  const slice = (atId: number, bytesId: number): Uint8Array | null => {
+    const at = numberField(original, atId)
+    const bytes = numberField(original, bytesId)
+    return at === undefined || bytes === undefined ? null : file.subarray(at, at + bytes)
+  }
   const columnIndex = slice(columnChunk.columnIndexAt, columnChunk.columnIndexBytes)
-  const fileOffset = numberField(chunk, columnChunk.fileOffset) ?? 0
-  return patched(chunk, {
-    [columnChunk.fileOffset]: i64Field(fileOffset > 0 ? fileOffset + delta : 0),
-    [columnChunk.metaData]: { type: thriftType.struct, value: metaData },
-    [columnChunk.offsetIndexAt]: movedOffsetIndex === null ? null : i64Field(indexes!.place(movedOffsetIndex)),
-    [columnChunk.offsetIndexBytes]: movedOffsetIndex === null ? null : i32Field(movedOffsetIndex.length),
-    [columnChunk.columnIndexAt]: columnIndex === null ? null : i64Field(indexes!.place(columnIndex)),
+  const offsetIndex = slice(columnChunk.offsetIndexAt, columnChunk.offsetIndexBytes)
+  const moved = offsetIndex === null ? null : moveOffsetIndex(offsetIndex, chunk)
+  return patched(chunk.struct, {
+    [columnChunk.columnIndexAt]: columnIndex === null ? null : i64Field(place(columnIndex)),
     [columnChunk.columnIndexBytes]: columnIndex === null ? null : i32Field(columnIndex.length),
+    [columnChunk.offsetIndexAt]: moved === null ? null : i64Field(place(moved)),
+    [columnChunk.offsetIndexBytes]: moved === null ? null : i32Field(moved.length),
   })
 }
 
-/** OffsetIndex: field 1 is a list of PageLocation, whose field 1 is a position in the file. */
-function moveOffsetIndex(bytes: Uint8Array, delta: number): Uint8Array {
+/** OffsetIndex: field 1 is a list of PageLocation, one per data page: 1 position in the file, 2 size with header. */
+function moveOffsetIndex(bytes: Uint8Array, { dataPages, delta }: MovedChunk): Uint8Array {
   const index = readThriftStruct(bytes)
-  const pages = structList(index, 1).map((page) => patched(page, { 1: i64Field((numberField(page, 1) ?? 0) + delta) }))
+  const locations = structList(index, 1)
+  if (dataPages !== null && dataPages.length !== locations.length) throw new ParquetFormatError('a page index does not fit its pages')
+  const pages = locations.map((location, i) => dataPages === null
+    ? patched(location, { 1: i64Field((numberField(location, 1) ?? 0) + delta) })
+    : patched(location, { 1: i64Field(dataPages[i]!.at), 2: i32Field(dataPages[i]!.bytes) }))
   return writeThriftStruct(patched(index, { 1: listOf(thriftType.struct, pages) }))
 }
 

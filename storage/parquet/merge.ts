@@ -54,7 +54,7 @@ export async function offsetRange(reader: RangeReader): Promise<OffsetRange> {
 /** Throws NotMergeableError, ParquetFormatError, UnsupportedColumnError, and whatever a reader rejects with. */
 export async function mergeByOffset(readers: readonly RangeReader[], layout: FileLayout, columns: RowColumns): Promise<WrittenFile> {
   const files = await openMergeable(readers)
-  const writer = new TopicFileWriter(columns, layout)
+  const writer = new TopicFileWriter(columns, { compressionLevel: mergedLevel, ...layout })
   const cut = (): boolean => {
     writer.cutIfFull()
     return true
@@ -84,7 +84,7 @@ export async function mergeByKey(
     }
     return true
   })
-  const writer = new TopicFileWriter(columns, layout)
+  const writer = new TopicFileWriter(columns, { compressionLevel: mergedLevel, ...layout })
   const cut = (): boolean => {
     writer.cutIfFull()
     return true
@@ -101,6 +101,9 @@ export async function mergeByKey(
   })
   return writer.finish()
 }
+
+/** Merged files stay: a better ratio is worth some time. */
+const mergedLevel = 3
 
 /** All rows, in chunks of a quarter of a row group: row groups end between chunks. */
 function wholeFile(layout: FileLayout) {

@@ -39,6 +39,12 @@ export function readThriftStruct(bytes: Uint8Array): ThriftStruct {
   return new Reader(bytes).struct(0)
 }
 
+/** As `readThriftStruct`, for a struct that is followed by something else, which begins at `end`. */
+export function readThriftPrefix(bytes: Uint8Array): { readonly struct: ThriftStruct; readonly end: number } {
+  const reader = new Reader(bytes)
+  return { struct: reader.struct(0), end: reader.position }
+}
+
 export function writeThriftStruct(struct: ThriftStruct): Uint8Array {
   const writer = new Writer()
   writer.struct(struct)
@@ -92,6 +98,10 @@ class Reader {
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes
+  }
+
+  get position(): number {
+    return this.#at
   }
 
   struct(depth: number): ThriftStruct {
@@ -198,7 +208,7 @@ class Reader {
 }
 
 class Writer {
-  #buffer = new Uint8Array(4096)
+  #buffer = new Uint8Array(256)
   #length = 0
 
   bytes(): Uint8Array {

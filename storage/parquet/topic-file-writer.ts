@@ -12,6 +12,8 @@ import type { TopicColumn } from './topic-schema.ts'
 /** Bounds of a row group; whichever is reached first ends it. */
 export interface FileLayout {
   readonly compression: ParquetCompression
+  /** Of zstd, 1 (fast) to 19; 1 without it, and 3 for merged files, which stay. */
+  readonly compressionLevel?: number
   readonly rowGroupRows?: number
   /** Of keys, values and headers, uncompressed. */
   readonly rowGroupBytes?: number
@@ -38,7 +40,8 @@ export class TopicFileWriter {
   /** Where rows are added. Empty at the start; what was in it is lost. */
   readonly columns: RowColumns
   readonly #layout: Required<FileLayout>
-  readonly #rowGroups: Uint8Array[] = []
+  /** A file for each. */
+  readonly #rowGroups: Uint8Array<ArrayBuffer>[] = []
   #rows = 0
   #offsets: Range | null = null
   #micros: Range | null = null
@@ -49,6 +52,7 @@ export class TopicFileWriter {
     this.columns = columns
     this.#layout = {
       compression: layout.compression,
+      compressionLevel: layout.compressionLevel ?? 1,
       rowGroupRows: layout.rowGroupRows ?? rowGroupRowsDefault,
       rowGroupBytes: layout.rowGroupBytes ?? rowGroupBytesDefault,
     }
@@ -63,7 +67,7 @@ export class TopicFileWriter {
   finish(): WrittenFile {
     this.#cut()
     return {
-      parquet: this.#rowGroups.length === 0 ? null : join(this.#rowGroups, offsetLeaf),
+      parquet: this.#file(),
       rows: this.#rows,
       minOffset: this.#offsets?.min ?? -1,
       maxOffset: this.#offsets?.max ?? -1,
@@ -82,8 +86,17 @@ export class TopicFileWriter {
     this.#rows += columns.rows
     const nulls = columns.nullCounts()
     for (const column of topicColumns) this.#nulls[column] += nulls[column]
-    this.#rowGroups.push(writeTopicRows(columns.toIpc(), this.#layout.compression))
+    const { compression, compressionLevel } = this.#layout
+    const ipc = columns.toIpc()
     columns.clear()
+    // zstd is left to the runtime, whose own is much faster than the library's.
+    if (compression === 'zstd') this.#rowGroups.push(join([writeTopicRows(ipc, 'none')], offsetLeaf, compressionLevel))
+    else this.#rowGroups.push(join([writeTopicRows(ipc, compression)], offsetLeaf))
+  }
+
+  #file(): Uint8Array<ArrayBuffer> | null {
+    if (this.#rowGroups.length > 1) return join(this.#rowGroups, offsetLeaf)
+    return this.#rowGroups[0] ?? null
   }
 }
 
