@@ -142,9 +142,9 @@ export function excerpt(
 
 /**
  * One file with the row groups of all `files` (of one schema), in their order, and with their page indexes. `sortedByColumn` is the index of the leaf
- * column that rows ascend by, recorded in the footer. The pages of uncompressed files are compressed with zstd where a level is given.
+ * column that rows ascend by, recorded in the footer, null for none. The pages of uncompressed files are compressed with zstd where a level is given.
  */
-export function join(files: readonly Uint8Array[], sortedByColumn: number, zstdLevel?: number): Uint8Array<ArrayBuffer> {
+export function join(files: readonly Uint8Array[], sortedByColumn: number | null, zstdLevel?: number): Uint8Array<ArrayBuffer> {
   const pages: PageChange = zstdLevel === undefined ? { kind: 'keep' } : { kind: 'compress', level: zstdLevel }
   const footers = files.map(footerOf)
   const first = footers[0]
@@ -174,7 +174,7 @@ export function join(files: readonly Uint8Array[], sortedByColumn: number, zstdL
   const structs = groups.map((group, ordinal) => patched(group.struct, {
     [rowGroupField.columns]: listOf(thriftType.struct, group.chunks.map((chunk) => placeIndexes(chunk, group.file, place))),
     [rowGroupField.totalBytes]: i64Field(group.chunks.reduce((sum, chunk) => sum + chunk.uncompressedBytes, 0)),
-    [rowGroupField.sortingColumns]: listOf(thriftType.struct, [sortingColumn(sortedByColumn)]),
+    [rowGroupField.sortingColumns]: sortedByColumn === null ? null : listOf(thriftType.struct, [sortingColumn(sortedByColumn)]),
     [rowGroupField.fileOffset]: i64Field(group.start),
     [rowGroupField.compressedBytes]: i64Field(group.end - group.start),
     [rowGroupField.ordinal]: { type: thriftType.i16, value: ordinal },
