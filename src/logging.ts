@@ -14,7 +14,8 @@ export function createLogger(config: Pick<Config, 'log.level' | 'log.format'>): 
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: label => ({ level: label }) },
-    serializers: { err: pino.stdSerializers.err },
+    // Layers below name what went wrong in their own words; without a serializer an Error is logged as {}.
+    serializers: { err: pino.stdSerializers.err, cause: pino.stdSerializers.err, error: pino.stdSerializers.err },
   }
   // Synchronous, so that the last lines before an exit are not lost; the broker logs little.
   if (format === 'pretty' || (format === 'auto' && process.stdout.isTTY)) {
