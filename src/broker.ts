@@ -29,6 +29,7 @@ import type { Logger } from './logging.ts'
 import type { Metrics } from './metrics/metrics.ts'
 import { Dispatcher } from './server/dispatch.ts'
 import type { RegisteredHandler } from './server/dispatch.ts'
+import { Listener } from './server/listener.ts'
 import { KafkaServer, serverLimits } from './server/server.ts'
 
 /** What handlers see of the broker. */
@@ -66,6 +67,11 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
     source: httpSource(parts, state, started),
     registry: metrics.registry,
     log,
+  })
+  // Before anything is taken over: a port in use must not cost the broker that has it its lane.
+  const listener = await Listener.bind(config.listen).catch(async (error: unknown) => {
+    await http?.close()
+    throw error
   })
   const workers = new ParquetWorkers({ threads: config['table.worker.threads'], clock: env.clock })
   const checkpoints = new ThreadedCheckpointEngine(env.clock)
@@ -128,6 +134,7 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
       { host: hostname(), pid: String(process.pid) },
     )
   } catch (error) {
+    listener.close()
     await Promise.allSettled([http?.close(), workers.close(), checkpoints.close(), journal.close()])
     throw error
   }
@@ -171,17 +178,12 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
     observer: metrics,
   })
   watch(metrics, engine, server, () => tableReads?.cachedBytes ?? 0)
-  let kafka: Address
-  try {
-    kafka = await server.listen(config.listen)
-  } catch (error) {
-    await Promise.allSettled([http?.close(), engine.close(1000), workers.close(), checkpoints.close(), journal.close()])
-    throw error
-  }
+  const kafka = listener.address
   const advertised = advertisedAddress(config, kafka)
   node.host = advertised.host
   node.port = advertised.port
   groups.start()
+  server.serve(listener)
   if (state.notReady === 'recovering') state.notReady = null
 
   return {

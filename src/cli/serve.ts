@@ -48,21 +48,14 @@ export async function serve({ config, origins }: LoadedConfig, startBroker: Star
   const given = Object.entries(origins).flatMap(([name, origin]) => (origin === 'default' ? [] : [name]))
   log.info({ version: packageVersion(), node: process.version, pid: process.pid, given }, 'starting')
   const signal = stopSignal(log)
-  const metrics = new Metrics()
-  let store: ObjectStore | null = null
-  let broker: RunningBroker
-  try {
-    const opened = await openStore(config.store, realEnv)
-    store = new MeteredStore(opened, realEnv.clock, metrics.storeOperation)
-    await probeStore(store, realEnv)
-    broker = await startBroker({ config, env: realEnv, log, store, metrics })
-  } catch (error) {
-    const known = explain(error, config)
-    if (known === null) log.fatal({ err: error }, 'the start failed')
-    else log.fatal(known)
-    await store?.close().catch(() => {})
-    return exitCodes.failed
+  const started = await Promise.race([start(config, log, startBroker), signal])
+  if (typeof started === 'string') {
+    // Whatever the start has done so far, the next one recovers from.
+    log.info({ signal: started }, 'stopped before it was ready')
+    return exitCodes.ok
   }
+  if (started === null) return exitCodes.failed
+  const { broker, store } = started
   const { addresses, nodeId, incarnation } = broker
   log.info(
     {
@@ -84,6 +77,28 @@ export async function serve({ config, origins }: LoadedConfig, startBroker: Star
   else log.info('stopped')
   if (end instanceof Error) return exitCodes.fenced
   return inTime ? exitCodes.ok : exitCodes.failed
+}
+
+/** Null when it is not possible; the log says why. */
+async function start(
+  config: Config,
+  log: Logger,
+  startBroker: StartBroker,
+): Promise<{ readonly broker: RunningBroker; readonly store: ObjectStore } | null> {
+  const metrics = new Metrics()
+  let store: ObjectStore | null = null
+  try {
+    const s3 = { connectionsMax: config['store.connections.max'], deadlineMs: config['store.request.timeout.ms'] }
+    store = new MeteredStore(await openStore(config.store, realEnv, { s3 }), realEnv.clock, metrics.storeOperation)
+    await probeStore(store, realEnv)
+    return { broker: await startBroker({ config, env: realEnv, log, store, metrics }), store }
+  } catch (error) {
+    const known = explain(error, config)
+    if (known === null) log.fatal({ err: error }, 'the start failed')
+    else log.fatal(known)
+    await store?.close().catch(() => {})
+    return null
+  }
 }
 
 /** False when the time was not enough. */
@@ -130,7 +145,10 @@ function watchForBugs(log: Logger): void {
 
 /** A sentence for trouble that the operator can mend, with what to do; null for bugs, which deserve their stack. */
 function explain(error: unknown, config: Config): string | null {
-  if (error instanceof StoreError) return `the store cannot be used: ${error.message}${storeRemedies[error.kind] ?? ''}`
+  if (error instanceof StoreError) {
+    const remedies = config.store.startsWith('s3://') ? s3Remedies : directoryRemedies
+    return `the store cannot be used: ${error.message}${remedies[error.kind] ?? ''}`
+  }
   const { code, syscall, address, port } = error as { code?: string; syscall?: string; address?: string; port?: number }
   if (syscall !== 'listen' && syscall !== 'getaddrinfo' && syscall !== 'bind') return null
   const where = `${address ?? config.listen.host}:${port ?? config.listen.port}`
@@ -148,10 +166,13 @@ function explain(error: unknown, config: Config): string | null {
   }
 }
 
-const storeRemedies: Partial<Record<StoreError['kind'], string>> = {
-  'missing-bucket': '. Create it, for example: aws s3 mb s3://BUCKET (with --endpoint-url for MinIO)',
-  denied: '. Check the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and the permissions on the bucket or directory',
+const s3Remedies: Partial<Record<StoreError['kind'], string>> = {
+  denied: '. Check the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and what they may do in the bucket',
   unavailable: '. Check that it runs and that AWS_ENDPOINT_URL and AWS_REGION are right',
   timeout: '. Check that it runs and can be reached',
+}
+
+const directoryRemedies: Partial<Record<StoreError['kind'], string>> = {
+  denied: '. Check the owner and the permissions of the directory',
   full: '. Free some space',
 }

@@ -87,6 +87,7 @@ export class Connection implements ExchangeOwner, BudgetMember {
     socket.on('end', () => this.end('closed by the client'))
     socket.on('error', error => this.destroy(error.message))
     socket.on('close', () => this.destroy('closed by the client'))
+    socket.resume()
   }
 
   get signal(): AbortSignal {

@@ -1,6 +1,5 @@
-/** The listener: accepts connections within the limits, closes idle ones, and stops in an orderly way. */
-import { createServer } from 'node:net'
-import type { AddressInfo, Server, Socket } from 'node:net'
+/** The connections of the broker: accepts them within the limits, closes idle ones, and stops in an orderly way. */
+import type { Socket } from 'node:net'
 import type { Clock, Timer } from '../../storage/env.ts'
 import type { Config } from '../config/settings.ts'
 import type { Address } from '../config/setting.ts'
@@ -8,6 +7,7 @@ import type { Logger, RateLimiter } from '../logging.ts'
 import { Connection } from './connection.ts'
 import type { ConnectionDeps, ConnectionLimits } from './connection.ts'
 import type { Dispatcher } from './dispatch.ts'
+import { Listener } from './listener.ts'
 import { MemoryBudget } from './memory-budget.ts'
 
 export interface ServerLimits extends ConnectionLimits {
@@ -33,8 +33,6 @@ export interface KafkaServerOptions {
   readonly observer: ConnectionObserver
 }
 
-/** Connections that the kernel may hold until they are accepted. */
-const backlog = 4096
 const idleSweepMsMax = 10_000
 
 export function serverLimits(config: Config): ServerLimits {
@@ -51,10 +49,10 @@ export function serverLimits(config: Config): ServerLimits {
 export class KafkaServer {
   readonly budget: MemoryBudget
   readonly #options: KafkaServerOptions
-  readonly #server: Server
   readonly #connections = new Set<Connection>()
   readonly #perIp = new Map<string, number>()
   readonly #deps: ConnectionDeps
+  readonly #listeners: Listener[] = []
   #nextId = 0
   #sweeper: Timer | null = null
   #onEmpty: (() => void) | null = null
@@ -65,26 +63,30 @@ export class KafkaServer {
     const { limits, dispatcher, clock, log, logLimiter } = options
     this.budget = new MemoryBudget(limits.budgetBytes, clock)
     this.#deps = { limits, dispatcher, budget: this.budget, clock, log, logLimiter, closed: (...args) => this.#closed(...args) }
-    this.#server = createServer({ allowHalfOpen: true }, socket => this.#accept(socket))
-    this.#server.on('error', error => {
-      if (this.#server.listening && logLimiter.admit('accept') !== null) log.error({ err: error }, 'accepting connections failed')
-    })
   }
 
   get connections(): number {
     return this.#connections.size
   }
 
-  /** Binds, and gives the address with the real port. Rejects with the system's error (EADDRINUSE, EACCES, ENOTFOUND …). */
-  listen({ host, port }: Address): Promise<Address> {
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen({ host, port, backlog }, () => {
-        this.#server.off('error', reject)
-        this.#scheduleSweep()
-        resolve({ host, port: (this.#server.address() as AddressInfo).port })
-      })
-    })
+  /** Serves the clients of a listener, which may be one of several; the server closes it when it stops. */
+  serve(listener: Listener): void {
+    const { log, logLimiter } = this.#options
+    this.#listeners.push(listener)
+    if (this.#sweeper === null) this.#scheduleSweep()
+    listener.serve(
+      socket => this.#accept(socket),
+      error => {
+        if (logLimiter.admit('accept') !== null) log.error({ err: error }, 'accepting connections failed')
+      },
+    )
+  }
+
+  /** Binds and serves; gives the address with the real port. Rejects with the system's error (EADDRINUSE, EACCES, ENOTFOUND …). */
+  async listen(address: Address): Promise<Address> {
+    const listener = await Listener.bind(address)
+    this.serve(listener)
+    return listener.address
   }
 
   /**
@@ -95,7 +97,7 @@ export class KafkaServer {
     if (this.#stopping) return
     this.#stopping = true
     this.#sweeper?.cancel()
-    this.#server.close()
+    for (const listener of this.#listeners) listener.close()
     for (const connection of this.#connections) connection.end('the broker stops')
     if (this.#connections.size === 0) return
     await new Promise<void>(resolve => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { FrameAssembler, FrameLengthError } from '../../src/server/frame-assembler.ts'
 
 function framed(body: Uint8Array): Buffer {

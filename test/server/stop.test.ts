@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { Listener } from '../../src/server/listener.ts'
 import { correlationId, echoFrame, echoHandler, gate, RawClient, startTestServer } from './harness.ts'
 
 test('a stop answers what is in flight, closes idle connections and accepts no more', async t => {
@@ -38,4 +39,15 @@ test('handlers that wait are told by their signal, and a stop does not wait long
   assert.deepEqual(polite.frames.map(correlationId), [1])
   await stubborn.until(() => stubborn.closed)
   assert.equal(stubborn.frames.length, 0)
+})
+
+test('clients that connect while nobody serves wait, and are served then', async t => {
+  const listener = await Listener.bind({ host: '127.0.0.1', port: 0 })
+  const early = await RawClient.connect(listener.address.port, t)
+  early.write(echoFrame(1))
+  await assert.rejects(Listener.bind(listener.address), { code: 'EADDRINUSE' })
+  const { server } = await startTestServer(t, [echoHandler()])
+  assert.equal(early.frames.length, 0)
+  server.serve(listener)
+  assert.deepEqual((await early.receive(1)).map(correlationId), [1])
 })
