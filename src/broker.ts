@@ -21,6 +21,7 @@ import { Topics } from './cluster/topics.ts'
 import type { Address } from './config/setting.ts'
 import type { Config, SettingName } from './config/settings.ts'
 import { GroupCoordinator } from './groups/coordinator.ts'
+import { snapshotsIn } from './groups/snapshot-store.ts'
 import { startHttpServer } from './http/http-server.ts'
 import type { HttpServer } from './http/http-server.ts'
 import type { HttpSource, TopicDetail } from './http/http-source.ts'
@@ -147,6 +148,7 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
     log,
     config,
     offsetsPartitions: offsetsPartitions(topics, config),
+    snapshots: snapshotsIn(store),
     topics: {
       resolve: (name) => topics.byName(name) ?? undefined,
       byId: (id) => topics.byId(id) ?? undefined,
