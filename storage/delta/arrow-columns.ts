@@ -172,6 +172,10 @@ export class StructColumn implements Column<object> {
     this.type = new Struct(this.#columns.map(([name, column]) => new Field(name, column.type, !required.includes(name))))
   }
 
+  get length(): number {
+    return this.#validity.length
+  }
+
   append(value: object | null | undefined): void {
     if (value === null || value === undefined) return this.nulls(1)
     this.#validity.append(true)

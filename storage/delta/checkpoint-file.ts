@@ -124,32 +124,50 @@ function plain(value: unknown): unknown {
   return null
 }
 
-/** The actions of a part. @throws DeltaError `corrupt` */
+/** The actions of a part, or of some rows of it. @throws DeltaError `corrupt` */
 export function checkpointCommit(ipc: Uint8Array, where: string): Commit {
   const builder = new CommitBuilder(where)
   for (const line of checkpointLines(ipc)) builder.accept(line)
   return builder.commit
 }
 
-export interface CheckpointContent {
-  /** Arrow IPC stream with one record batch. */
-  readonly ipc: Uint8Array
-  readonly actions: number
-  readonly adds: number
-  readonly addBytes: number
-  readonly removes: number
-}
+/** Top-level columns that are read. */
+export const checkpointColumns: ReadonlySet<string> = new Set(Object.keys(requiredField))
 
 /**
- * The rows of a classic checkpoint. Tombstones older than `removedSinceMs` are left out. In a checkpoint no action changes
- * data; protocol versions are INT32; statistics stay the JSON strings that they are; transactions keep `lastUpdated` only
- * where somebody else wrote it.
+ * The rows of a classic checkpoint, as Arrow IPC streams of one schema with at most `chunkActions` rows each. Tombstones older than
+ * `removedSinceMs` are left out. In a checkpoint no action changes data; protocol versions are INT32; statistics stay the
+ * JSON strings that they are; transactions keep `lastUpdated` only where somebody else wrote it.
  * @throws DeltaError `corrupt` when the log has no protocol or no metadata.
  */
-export function checkpointContent(state: LogState, removedSinceMs: number): CheckpointContent {
+export function* checkpointChunks(state: LogState, removedSinceMs: number, chunkActions: number): Generator<Uint8Array> {
   if (state.protocol === undefined || state.metadata === undefined) throw new DeltaError('corrupt', 'the log has no protocol or no metadata')
-  const removes = [...state.removes.values()].filter((remove) => (remove.deletionTimestamp ?? 0) >= removedSinceMs)
-  const tables = {
+  let rows = new CheckpointRows()
+  for (const [kind, value] of actionsOf(state, state.protocol, state.metadata, removedSinceMs)) {
+    rows.append(kind, value)
+    if (rows.count < chunkActions) continue
+    yield rows.finish()
+    rows = new CheckpointRows()
+  }
+  if (rows.count > 0) yield rows.finish()
+}
+
+function* actionsOf(state: LogState, protocol: Protocol, metadata: Metadata, removedSinceMs: number): Generator<[ActionKind, object]> {
+  yield ['protocol', protocol]
+  yield ['metaData', metadata]
+  for (const txn of state.txns.values()) yield ['txn', txn]
+  for (const remove of state.removes.values()) {
+    if ((remove.deletionTimestamp ?? 0) >= removedSinceMs) yield ['remove', { ...remove, dataChange: false }]
+  }
+  for (const add of state.adds.values()) yield ['add', { ...add, dataChange: false }]
+}
+
+type ActionKind = 'protocol' | 'metaData' | 'txn' | 'remove' | 'add'
+
+/** One column per kind of action, of which each row has one. */
+class CheckpointRows {
+  count = 0
+  readonly #columns: Readonly<Record<ActionKind, StructColumn>> = {
     protocol: new StructColumn({
       minReaderVersion: new Int32Column(), minWriterVersion: new Int32Column(), readerFeatures: new ListColumn(), writerFeatures: new ListColumn(),
     }),
@@ -168,31 +186,21 @@ export function checkpointContent(state: LogState, removedSinceMs: number): Chec
       dataChange: new BoolColumn(), stats: new Utf8Column(), tags: new MapColumn(),
     }),
   }
-  let actions = 0
-  /** Appends the rows of one kind; every other kind is null in them. */
-  const rows = (kind: keyof typeof tables, values: Iterable<object>) => {
-    let count = 0
-    for (const value of values) {
-      tables[kind].append(value)
-      count++
-    }
-    for (const [other, column] of Object.entries(tables)) if (other !== kind) column.nulls(count)
-    actions += count
+
+  append(kind: ActionKind, value: object): void {
+    const column = this.#columns[kind]
+    if (column.length < this.count) column.nulls(this.count - column.length)
+    column.append(value)
+    this.count++
   }
-  rows('protocol', [state.protocol])
-  rows('metaData', [state.metadata])
-  rows('txn', state.txns.values())
-  rows('remove', unchanging(removes))
-  rows('add', unchanging(state.adds.values()))
 
-  const children = Object.values(tables).map((column) => column.finish())
-  const type = new Struct(Object.entries(tables).map(([kind, column]) => new Field(kind, column.type, true)))
-  const batch = new RecordBatch(new Schema(type.children), makeData({ type, length: actions, nullCount: 0, children }))
-  let addBytes = 0
-  for (const add of state.adds.values()) addBytes += add.size
-  return { ipc: tableToIPC(new Table(batch), 'stream'), actions, adds: state.adds.size, addBytes, removes: removes.length }
-}
-
-function* unchanging<T extends AddFile | RemoveFile>(files: Iterable<T>): Generator<T> {
-  for (const file of files) yield { ...file, dataChange: false }
+  /** As an Arrow IPC stream. */
+  finish(): Uint8Array {
+    const columns = Object.values(this.#columns)
+    for (const column of columns) column.nulls(this.count - column.length)
+    const type = new Struct(Object.entries(this.#columns).map(([kind, column]) => new Field(kind, column.type, true)))
+    const children = columns.map((column) => column.finish())
+    const batch = new RecordBatch(new Schema(type.children), makeData({ type, length: this.count, nullCount: 0, children }))
+    return tableToIPC(new Table(batch), 'stream')
+  }
 }

@@ -2,11 +2,11 @@
  * What is done with checkpoints away from the event loop, as plain functions of bytes: a thread runs them in a broker, and
  * simulations run them inline.
  */
+import { excerpt, footerOf, join } from '../parquet/footer.ts'
 import { readTable, writeTable } from '../parquet/parquet-library.ts'
 import { assertNever } from '../types.ts'
-import type { Commit } from './actions.ts'
 import { parseCommit } from './actions.ts'
-import { LogState, checkpointCommit, checkpointContent, checkpointLines } from './checkpoint-file.ts'
+import { LogState, checkpointChunks, checkpointColumns, checkpointCommit, checkpointLines } from './checkpoint-file.ts'
 
 /** Everything that a log says up to a version: the parts of a checkpoint (sidecars included) and the commits after it, in order. */
 export interface LogBytes {
@@ -37,17 +37,16 @@ export type CheckpointAnswer =
   | { readonly kind: 'failed'; readonly message: string }
 
 const pieceLines = 1000
-const rowGroupRows = 100_000
+/** Bounds the memory of Parquet, in which a checkpoint of any size is read and written. */
+const rowGroupActions = 32_768
 
 /** Throws on bytes that are no checkpoint or no commit. */
 export function runCheckpointJob(job: CheckpointJob): CheckpointAnswer {
   switch (job.kind) {
     case 'read':
       return read(job.parquet)
-    case 'build': {
-      const { ipc, ...counts } = checkpointContent(stateOf(job.log), job.removedSinceMs)
-      return { kind: 'built', parquet: writeTable(ipc, 'zstd', rowGroupRows), ...counts }
-    }
+    case 'build':
+      return build(stateOf(job.log), job.removedSinceMs)
     case 'expired':
       return { kind: 'paths', paths: stateOf(job.log).expired(job.removedBeforeMs, job.limit) }
     case 'unreferenced':
@@ -63,30 +62,53 @@ export function transfersOf(answer: CheckpointAnswer): ArrayBuffer[] {
   return arrays.flatMap(({ buffer }) => (buffer instanceof ArrayBuffer ? [buffer] : []))
 }
 
+function build(state: LogState, removedSinceMs: number): CheckpointAnswer {
+  const files: Uint8Array[] = []
+  for (const ipc of checkpointChunks(state, removedSinceMs, rowGroupActions)) files.push(writeTable(ipc, 'none', rowGroupActions))
+  const parquet = join(files, null, 1)
+  const actions = footerOf(parquet).rows
+  let addBytes = 0
+  for (const add of state.adds.values()) addBytes += add.size
+  const adds = state.adds.size
+  return { kind: 'built', parquet, actions, adds, addBytes, removes: actions - adds - state.txns.size - 2 }
+}
+
 function read(parquet: Uint8Array): CheckpointAnswer {
   const pieces: Uint8Array[] = []
   let lines: string[] = []
-  let removes = 0
+  let others = 0
   const seal = () => {
-    // A copy of its own, so that it can be transferred: small buffers of Node share memory.
     if (lines.length > 0) pieces.push(new TextEncoder().encode(lines.join('\n')))
     lines = []
   }
-  for (const line of checkpointLines(readTable(parquet))) {
-    if ('remove' in line) removes++
-    else lines.push(JSON.stringify(line))
-    if (lines.length === pieceLines) seal()
+  for (const ipc of rowGroups(parquet, withoutTombstones)) {
+    for (const line of checkpointLines(ipc)) {
+      others++
+      lines.push(JSON.stringify(line))
+      if (lines.length === pieceLines) seal()
+    }
   }
   seal()
-  return { kind: 'read', pieces, removes }
+  // Each row has one action.
+  return { kind: 'read', pieces, removes: footerOf(parquet).rows - others }
+}
+
+const withoutTombstones: ReadonlySet<string> = new Set([...checkpointColumns].filter((column) => column !== 'remove'))
+
+/** The row groups of a part as Arrow IPC streams with some of its columns. */
+function* rowGroups(parquet: Uint8Array, columns: ReadonlySet<string>): Generator<Uint8Array> {
+  const footer = footerOf(parquet)
+  for (const group of footer.rowGroups) {
+    yield readTable(excerpt(footer, [group], columns, (chunk) => parquet.subarray(chunk.start, chunk.end)))
+  }
 }
 
 function stateOf(log: LogBytes): LogState {
   const state = new LogState()
-  const parts: Commit[] = log.parts.map((part) =>
-    part.format === 'json' ? parseCommit(part.bytes, 'checkpoint') : checkpointCommit(readTable(part.bytes), 'checkpoint'),
-  )
-  for (const part of parts) state.apply(part)
+  for (const part of log.parts) {
+    if (part.format === 'json') state.apply(parseCommit(part.bytes, 'checkpoint'))
+    else for (const ipc of rowGroups(part.bytes, checkpointColumns)) state.apply(checkpointCommit(ipc, 'checkpoint'))
+  }
   for (const commit of log.commits) state.apply(parseCommit(commit, 'commit'))
   return state
 }

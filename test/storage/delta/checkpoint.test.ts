@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import type { AddFile } from '../../../storage/delta/actions.ts'
 import { ThreadedCheckpointEngine } from '../../../storage/delta/checkpoint-engine.ts'
-import { LogState, checkpointCommit, checkpointContent } from '../../../storage/delta/checkpoint-file.ts'
+import { LogState, checkpointChunks, checkpointCommit } from '../../../storage/delta/checkpoint-file.ts'
 import { InlineCheckpointEngine } from '../../../storage/delta/inline-checkpoint-engine.ts'
 import { checkpointKey, lastCheckpointKey } from '../../../storage/delta/log-files.ts'
 import { tableProtocol, topicMetadata } from '../../../storage/delta/schema.ts'
@@ -66,9 +66,10 @@ describe('checkpoint files', () => {
       removes: [gone, forgotten],
       txns: [{ appId: 'a', version: 7 }, { appId: 'b', version: 8, lastUpdated: 9 }],
     })
-    const content = checkpointContent(state, 100)
-    assert.deepEqual([content.adds, content.removes, content.actions, content.addBytes], [2, 1, 7, add.size + 1])
-    const read = checkpointCommit(content.ipc, 'test')
+    const chunks = [...checkpointChunks(state, 100, 3)]
+    assert.equal(chunks.length, 3)
+    const commits = chunks.map((ipc) => checkpointCommit(ipc, 'test'))
+    const read = { ...commits[0], adds: commits.flatMap((c) => c.adds), removes: commits.flatMap((c) => c.removes), txns: commits.flatMap((c) => c.txns) }
     assert.deepEqual(read.adds, [add, stray])
     assert.deepEqual(read.removes, [gone])
     assert.deepEqual(read.metadata, metadata)
