@@ -21,7 +21,6 @@ export function brokenRelations(config: Config): readonly RelationProblem[] {
   atMost('lane.segment.bytes', 'lane.buffer.bytes')
   atMost('socket.request.max.bytes', 'queued.max.request.bytes')
   atMost('group.min.session.timeout.ms', 'group.max.session.timeout.ms')
-  atMost('min.insync.replicas', 'default.replication.factor')
   if (config.advertise === null && wildcards.has(config.listen.host)) {
     problems.push({ name: 'advertise', other: 'listen', allowed: 'an address that clients can reach, as listen is on all interfaces' })
   }

@@ -55,7 +55,6 @@ const topicSettings = {
   'num.partitions': kafka(integer(4, 1, 100_000, 'Partitions of a topic that is created without a number (Kafka: 1).')),
   'auto.create.topics.enable': kafka(flag(true, 'Whether asking for an unknown topic creates it.')),
   'delete.topic.enable': kafka(flag(true, 'Whether topics can be deleted.')),
-  'default.replication.factor': kafka(integer(1, 1, 32_767, 'Reported replication factor of new topics; the object store replicates.')),
   'min.insync.replicas': kafka(integer(1, 1, int32Max, 'Reported to clients; a record is durable in the store before it is acknowledged.')),
   'message.max.bytes': kafka(integer(1_048_588, 0, int32Max, 'Largest record batch, as it is on the wire, that a topic takes.')),
   'compression.type': kafka(

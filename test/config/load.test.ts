@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { ConfigError, loadConfig } from '../../src/config/load.ts'
 import type { ConfigSources, LoadedConfig } from '../../src/config/load.ts'
@@ -163,4 +164,14 @@ test('variables that Kubernetes makes for a Service called bayou are no settings
     BAYOU_HEADLESS_SERVICE_HOST: 'None',
   }
   assert.deepEqual(problemsOf({ environment }), [])
+})
+
+test('each setting is read by something', () => {
+  const root = new URL('../../src/', import.meta.url)
+  const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter(path => path.endsWith('.ts') && !/^config[\\/]setting/.test(path))
+  const sources = files.map(path => readFileSync(new URL(path, root), 'utf8')).join('\n')
+  // A name without dots may be taken out of the config by destructuring.
+  const isRead = (name: string): boolean =>
+    sources.includes(`'${name}'`) || (!name.includes('.') && new RegExp(`config\\.${name}\\b|\\{ ${name} \\} = config`).test(sources))
+  assert.deepEqual(settingNames.filter(name => !isRead(name)), [])
 })
