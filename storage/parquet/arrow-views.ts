@@ -124,7 +124,11 @@ function viewOf(at: Memory, array: ArrowArray, schemaAddress: number, parentOffs
 }
 
 function listView(
-  at: Memory, array: ArrowArray, elementSchema: number, name: string, list: { length: number; validity: Validity | null; offsets: Int32Array },
+  at: Memory,
+  array: ArrowArray,
+  elementSchema: number,
+  name: string,
+  list: { length: number; validity: Validity | null; offsets: Int32Array },
 ): ListView {
   const element = at.schema(elementSchema)
   if (element.format !== '+s') throw new UnsupportedColumnError(name, `list of ${element.format}`)

@@ -37,7 +37,9 @@ export async function readFooter(file: RangeReader): Promise<ParquetFooter> {
 
 /** The bytes [start, end). Throws ParquetFormatError when the file is shorter than its metadata says. */
 export async function readExactly(file: RangeReader, start: number, end: number): Promise<Uint8Array> {
-  if (start < 0 || end > file.size || end < start) throw new ParquetFormatError(`range ${start}–${end} is not in a file of ${file.size} bytes`)
+  if (start < 0 || end > file.size || end < start) {
+    throw new ParquetFormatError(`range ${start}–${end} is not in a file of ${file.size} bytes`)
+  }
   const bytes = await file.read(start, end)
   if (bytes.length !== end - start) throw new ParquetFormatError(`got ${bytes.length} bytes of the range ${start}–${end}`)
   return bytes

@@ -1,6 +1,7 @@
 /**
- * Rows of table files back to record batches: what a cold read does (DESIGN §2). The batches are new ones (borders, producer ids and codec of the
- * original are not in the table and not needed to read); their records are equal to those that were produced (P6), at the same offsets.
+ * Rows of table files back to record batches: what a cold read does (DESIGN §2). The batches are new ones (borders, producer ids and
+ * codec of the original are not in the table and not needed to read); their records are equal to those that were produced (P6), at
+ * the same offsets.
  */
 import { LOG_APPEND_TIME } from '../../protocol/records/batch.ts'
 import { codecNumber } from '../../protocol/records/compression.ts'
@@ -41,8 +42,8 @@ export interface DecodedBatch {
 export const batchBytesTargetDefault = 256 * 1024
 
 /**
- * `readers` are the files of one partition whose offsets may overlap, usually a single one; where two rows have one offset, one of them counts.
- * Throws ParquetFormatError, UnsupportedColumnError, and whatever a reader rejects with.
+ * `readers` are the files of one partition whose offsets may overlap, usually a single one; where two rows have one offset, one of
+ * them counts. Throws ParquetFormatError, UnsupportedColumnError, and whatever a reader rejects with.
  */
 export async function decodeFiles(readers: readonly RangeReader[], options: DecodeFileOptions): Promise<DecodedFile> {
   const { fromOffset, endOffset = Number.MAX_SAFE_INTEGER, maxBytes } = options
@@ -123,7 +124,8 @@ class BatchAssembler {
     if (timestampType !== this.#timestampType || offset - this.#baseOffset > offsetSpanMax) return false
     if (this.#builder.sizeSoFar + payloadBytes > this.#bytesTarget) return false
     // A log-append batch has one timestamp for all its records.
-    return timestampType === LOG_APPEND_TIME ? timestamp === this.#firstTimestamp : Math.abs(timestamp - this.#firstTimestamp) < timestampSpanMax
+    const span = Math.abs(timestamp - this.#firstTimestamp)
+    return timestampType === LOG_APPEND_TIME ? span === 0 : span < timestampSpanMax
   }
 
   #cut(): void {

@@ -1,9 +1,9 @@
 /**
- * Record batches to a Parquet file of the topic's table: what a flush does. Every record is decoded once, straight into columns. Rows are in the
- * order of the batches, which ascend by offset.
+ * Record batches to a Parquet file of the topic's table: what a flush does. Every record is decoded once, straight into columns.
+ * Rows are in the order of the batches, which ascend by offset.
  *
- * A batch that cannot be decoded does not fail the file: it is left out whole and reported, so that the caller can keep its bytes elsewhere
- * and go on. One poisoned batch must not stop the flushing of a partition for ever.
+ * A batch that cannot be decoded does not fail the file: it is left out whole and reported, so that the caller can keep its bytes
+ * elsewhere and go on. One poisoned batch must not stop the flushing of a partition for ever.
  */
 import {
   BATCH_HEADER_SIZE, attributes, baseOffset, isControl, isTransactional, lastOffset, producerId, timestampTypeOf,
@@ -102,7 +102,9 @@ function appendRecords(cursor: RecordCursor, timestampType: number, options: Enc
     if (step === 'malformed') return cursor.problem
     if (cursor.offset < fromOffset || cursor.offset >= endOffset) continue
     // Every safe integer of milliseconds fits into 64 bits of microseconds; others were rounded by the cursor and must not go on silently.
-    if (!Number.isSafeInteger(cursor.timestamp) || Math.abs(cursor.timestampDelta) > timestampDeltaMax) return `the timestamp of offset ${cursor.offset} is out of range`
+    if (!Number.isSafeInteger(cursor.timestamp) || Math.abs(cursor.timestampDelta) > timestampDeltaMax) {
+      return `the timestamp of offset ${cursor.offset} is out of range`
+    }
     columns.start(cursor.offset, cursor.timestamp, timestampType)
     columns.key(bytes, cursor.keyStart, cursor.keyStart < 0 ? -1 : cursor.keyEnd - cursor.keyStart)
     columns.value(bytes, cursor.valueStart, cursor.valueStart < 0 ? -1 : cursor.valueEnd - cursor.valueStart)

@@ -72,7 +72,9 @@ const columnMeta = {
 /** Length in bytes of the footer, from the last 8 bytes of the file. Throws ParquetFormatError. */
 export function footerLength(tail: Uint8Array): number {
   const at = tail.length - footerTailBytes
-  if (at < 0 || magic.some((byte, i) => tail[at + 4 + i] !== byte)) throw new ParquetFormatError('no Parquet file: magic is missing at its end')
+  if (at < 0 || magic.some((byte, i) => tail[at + 4 + i] !== byte)) {
+    throw new ParquetFormatError('no Parquet file: magic is missing at its end')
+  }
   return new DataView(tail.buffer, tail.byteOffset + at, 4).getUint32(0, true)
 }
 
@@ -99,8 +101,8 @@ export function parseFooter(bytes: Uint8Array): ParquetFooter {
 
 /**
  * A file that holds some row groups and columns of another one. `bytesOf(chunk)` gives the bytes of a column chunk. The result
- * carries no key-value metadata (no Arrow schema hints: columns read as the plain Arrow types of their Parquet types) and no page index, and
- * pages that were compressed with zstd are not.
+ * carries no key-value metadata (no Arrow schema hints: columns read as the plain Arrow types of their Parquet types) and no page
+ * index, and pages that were compressed with zstd are not.
  *
  * Throws ParquetFormatError on damaged pages.
  */
@@ -141,8 +143,9 @@ export function excerpt(
 }
 
 /**
- * One file with the row groups of all `files` (of one schema), in their order, and with their page indexes. `sortedByColumn` is the index of the leaf
- * column that rows ascend by, recorded in the footer, null for none. The pages of uncompressed files are compressed with zstd where a level is given.
+ * One file with the row groups of all `files` (of one schema), in their order, and with their page indexes. `sortedByColumn` is the
+ * index of the leaf column that rows ascend by, recorded in the footer, null for none. The pages of uncompressed files are
+ * compressed with zstd where a level is given.
  */
 export function join(files: readonly Uint8Array[], sortedByColumn: number | null, zstdLevel?: number): Uint8Array<ArrayBuffer> {
   const pages: PageChange = zstdLevel === undefined ? { kind: 'keep' } : { kind: 'compress', level: zstdLevel }
@@ -162,7 +165,8 @@ export function join(files: readonly Uint8Array[], sortedByColumn: number | null
         at += moved.bytes
         return moved
       })
-      groups.push({ file, struct: structList(footer.metadata, fileMetaData.rowGroups)[group.index]!, start, end: at, chunks, rows: group.rows })
+      const struct = structList(footer.metadata, fileMetaData.rowGroups)[group.index]!
+      groups.push({ file, struct, start, end: at, chunks, rows: group.rows })
     }
   })
   // The indexes come behind the data of all row groups, where readers fetch them together with the footer.
@@ -335,7 +339,10 @@ function rewritePages(rewrite: () => Page[]): Page[] {
   }
 }
 
-/** The chunk's struct with the page indexes of the original file, brought up to date; `place` takes their bytes and tells where they will be. */
+/**
+ * The chunk's struct with the page indexes of the original file, brought up to date; `place` takes their bytes and tells where they
+ * will be.
+ */
 function placeIndexes(chunk: MovedChunk, file: Uint8Array, place: (bytes: Uint8Array) => number): ThriftStruct {
   const original = chunk.original.struct
   const slice = (atId: number, bytesId: number): Uint8Array | null => {

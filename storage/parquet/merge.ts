@@ -1,6 +1,6 @@
 /**
- * Several files of one partition to one. Compaction of small files keeps every row as it is (the commit says dataChange=false), log compaction keeps the
- * last row of each key (Kafka: `cleanup.policy=compact`).
+ * Several files of one partition to one. Compaction of small files keeps every row as it is (the commit says dataChange=false), log
+ * compaction keeps the last row of each key (Kafka: `cleanup.policy=compact`).
  */
 import { isValid } from './arrow-views.ts'
 import type { RangeReader } from './byte-source.ts'
@@ -33,8 +33,8 @@ export interface OffsetRange {
 
 export interface KeyMergeOptions {
   /**
-   * Tombstones (null value) with a timestamp below this are dropped. Only safe when no older file that is not merged here can hold their keys.
-   * Milliseconds; none are dropped without it.
+   * Tombstones (null value) with a timestamp below this are dropped. Only safe when no older file that is not merged here can hold
+   * their keys. Milliseconds; none are dropped without it.
    */
   readonly dropTombstonesBeforeMs?: number
 }
@@ -67,7 +67,8 @@ export async function mergeByOffset(readers: readonly RangeReader[], layout: Fil
 }
 
 /**
- * Rows without a key are dropped, as Kafka's cleaner does (producing them to a compacted topic is refused). Memory grows with the number of keys.
+ * Rows without a key are dropped, as Kafka's cleaner does (producing them to a compacted topic is refused). Memory grows with the
+ * number of keys.
  *
  * Throws as `mergeByOffset`.
  */

@@ -1,13 +1,14 @@
 /**
- * Rows of table files in the order of their offsets, in bounded memory, whatever the order in the files is (an OPTIMIZE by somebody else
- * concatenates files newest first, DESIGN §5). Works from the `offset` column alone, not from statistics that may be missing:
+ * Rows of table files in the order of their offsets, in bounded memory, whatever the order in the files is (an OPTIMIZE by somebody
+ * else concatenates files newest first, DESIGN §5). Works from the `offset` column alone, not from statistics that may be missing:
  *
  * 1. Row groups are taken up by their least offset (statistics where there are any, else the column itself is read).
  * 2. The `offset` column of a row group is read once; rows below the least offset of the next row group are final.
- * 3. Final rows are cut into chunks of about `chunkBytes`, and of each row group only the span of rows that a chunk needs is decoded.
+ * 3. Final rows are cut into chunks of about `chunkBytes`, and of each row group only the span of rows that a chunk needs is
+ *    decoded.
  *
- * Files that we wrote (sorted, disjoint) cost one pass and no copies. Rows without an offset are no messages yet and are left out. Where two rows
- * have one offset, the first one found counts.
+ * Files that we wrote (sorted, disjoint) cost one pass and no copies. Rows without an offset are no messages yet and are left out.
+ * Where two rows have one offset, the first one found counts.
  */
 import { readExactly, readFooter } from './byte-source.ts'
 import type { RangeReader } from './byte-source.ts'
@@ -36,8 +37,8 @@ export interface OrderedRowsOptions {
 }
 
 /**
- * Rows of a chunk in the order of their offsets: `order[i]` is a row of `view`. Valid during the call only, and only until the Parquet library is used
- * again. False stops.
+ * Rows of a chunk in the order of their offsets: `order[i]` is a row of `view`. Valid during the call only, and only until the
+ * Parquet library is used again. False stops.
  */
 export type ChunkVisitor = (view: RowView, order: Int32Array) => boolean
 
@@ -65,8 +66,9 @@ export async function rowGroupOffsets(file: OpenFile): Promise<RowGroupOffsets[]
   for (const meta of file.footer.rowGroups) {
     const { rows, offsets } = meta
     if (!file.footer.columns.includes('offset')) all.push({ rows, rowsWithoutOffset: rows, min: 0, max: -1 })
-    else if (offsets !== null && offsets.nulls !== null) all.push({ rows, rowsWithoutOffset: offsets.nulls, min: offsets.min, max: offsets.max })
-    else {
+    else if (offsets !== null && offsets.nulls !== null) {
+      all.push({ rows, rowsWithoutOffset: offsets.nulls, min: offsets.min, max: offsets.max })
+    } else {
       const group = new Group(file, meta)
       await group.loadOffsets()
       all.push({ rows, rowsWithoutOffset: rows - group.offsets.length, min: group.min, max: group.max })

@@ -1,6 +1,6 @@
 /**
- * Compresses and decompresses the pages of Parquet files with the zstd of the runtime. The one inside the Parquet library is three times slower (it is
- * compiled to wasm), and zstd is most of the work of a flush. The library sees uncompressed pages only.
+ * Compresses and decompresses the pages of Parquet files with the zstd of the runtime. The one inside the Parquet library is three
+ * times slower (it is compiled to wasm), and zstd is most of the work of a flush. The library sees uncompressed pages only.
  *
  * Source: parquet.thrift (PageHeader, DataPageHeaderV2, CompressionCodec); Parquet format, "Data Pages".
  */
@@ -42,7 +42,8 @@ export function decompressPages(chunk: Uint8Array): Page[] {
     const size = numberField(struct, pageHeader.uncompressedBytes) ?? -1
     const v2 = structField(struct, pageHeader.dataPageV2)
     // The levels of a version 2 page are never compressed; its values may be or not.
-    const levels = v2 === undefined ? 0 : (numberField(v2, dataPageV2.definitionLevelBytes) ?? 0) + (numberField(v2, dataPageV2.repetitionLevelBytes) ?? 0)
+    const levels = v2 === undefined ? 0
+      : (numberField(v2, dataPageV2.definitionLevelBytes) ?? 0) + (numberField(v2, dataPageV2.repetitionLevelBytes) ?? 0)
     if (size < levels || levels > body.length) throw new RangeError('damaged Parquet page header')
     if (v2?.get(dataPageV2.isCompressed)?.value === false) return page(struct, body, body.length, originalBytes)
     const plain = new Uint8Array(size)

@@ -1,6 +1,6 @@
 /**
- * What the rest of storage asks of Parquet. `ParquetWorkers` does it in worker threads; `InlineParquet` does the same in the calling thread, for
- * simulations, which must not depend on threads.
+ * What the rest of storage asks of Parquet. `ParquetWorkers` does it in worker threads; `InlineParquet` does the same in the calling
+ * thread, for simulations, which must not depend on threads.
  *
  * Every call is a pure function of its request: a failed one can be repeated.
  */

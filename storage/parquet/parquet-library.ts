@@ -2,8 +2,8 @@
  * The only file that touches parquet-wasm. Everything is synchronous and blocks the thread for as long as it takes, so it runs in a
  * worker (`parquet-worker.ts`).
  *
- * The asynchronous calls of the library are avoided on purpose: inside them an error of the source becomes a panic, and an error while writing
- * is dropped. `footer.ts` gives what they would be good for, reading by ranges and writing row group after row group.
+ * The asynchronous calls of the library are avoided on purpose: inside them an error of the source becomes a panic, and an error
+ * while writing is dropped. `footer.ts` gives what they would be good for, reading by ranges and writing row group after row group.
  */
 import {
   Compression, Encoding, EnabledStatistics, Table, WriterPropertiesBuilder, readParquet, wasmMemory, writeParquet,
@@ -90,10 +90,12 @@ export interface RowSpan {
 }
 
 /**
- * Calls `visit` with the columns of some rows of a file. They come in one piece unless the library sees a reason to split them; pieces are in file
- * order. The views are valid during the call only, and `visit` must not call the library.
+ * Calls `visit` with the columns of some rows of a file. They come in one piece unless the library sees a reason to split them;
+ * pieces are in file order. The views are valid during the call only, and `visit` must not call the library.
  */
-export function readColumns(file: Uint8Array, span: RowSpan, visit: (columns: ReadonlyMap<string, ColumnView>, rows: number) => void): void {
+export function readColumns(
+  file: Uint8Array, span: RowSpan, visit: (columns: ReadonlyMap<string, ColumnView>, rows: number) => void,
+): void {
   const table = read(file, { batchSize: Math.max(1, span.count), offset: span.start, limit: span.count })
   let batches: RecordBatch[]
   try {

@@ -1,6 +1,6 @@
 /**
- * The thread in which Parquet work is done. Several jobs can be under way at once: while one waits for a range of its file, another one computes.
- * Started by `ParquetWorkers`; everything arrives by message.
+ * The thread in which Parquet work is done. Several jobs can be under way at once: while one waits for a range of its file, another
+ * one computes. Started by `ParquetWorkers`; everything arrives by message.
  */
 import { parentPort } from 'node:worker_threads'
 import type { ArrowTableOptions, KeyMergeRequest, MergeRequest } from './parquet-codec.ts'

@@ -1,9 +1,10 @@
 /**
  * Parquet work in worker threads, so that compressing a flush or decoding a cold file does not hold up the broker's event loop.
  *
- * Bounded in every direction (P8): threads, jobs under way per thread, jobs that wait (beyond that a call is refused as busy), the memory of the Parquet
- * library (a thread whose library has grown too large is replaced when it is idle), and the bytes that are copied at one go. A thread that dies rejects
- * its jobs with a retriable error and is replaced at the next job; jobs are pure functions, so repeating one is safe.
+ * Bounded in every direction (P8): threads, jobs under way per thread, jobs that wait (beyond that a call is refused as busy), the
+ * memory of the Parquet library (a thread whose library has grown too large is replaced when it is idle), and the bytes that are
+ * copied at one go. A thread that dies rejects its jobs with a retriable error and is replaced at the next job; jobs are pure
+ * functions, so repeating one is safe.
  */
 import { Worker } from 'node:worker_threads'
 import type { Clock } from '../env.ts'
@@ -44,7 +45,10 @@ export type ParquetMetric =
 
 /** A job that was not done. `format` errors come again, the others are worth another try. */
 export class ParquetWorkerError extends Error {
-  /** `busy` the queue is full, `crashed` the thread died, `closed` the pool is, `format` the file is damaged or not supported, `failed` else. */
+  /**
+   * `busy` the queue is full, `crashed` the thread died, `closed` the pool is, `format` the file is damaged or not supported,
+   * `failed` else.
+   */
   readonly kind: 'busy' | 'crashed' | 'closed' | 'format' | 'failed'
   readonly retriable: boolean
   constructor(kind: ParquetWorkerError['kind'], message: string, options?: { cause?: unknown }) {
@@ -112,8 +116,9 @@ export class ParquetWorkers implements ParquetCodec {
     this.#closed = true
     const closed = new ParquetWorkerError('closed', 'the Parquet workers are closed')
     for (const job of this.#waiting.splice(0)) job.reject(closed)
-    await Promise.all([...this.#threads].map((thread) => thread.stop(closed)))
+    const threads = [...this.#threads]
     this.#threads.clear()
+    await Promise.all(threads.map((thread) => thread.stop(closed)))
   }
 
   #submit<T>(name: JobName, request: object, files: readonly ParquetInput[], batches: readonly Uint8Array[] = []): Promise<T> {
@@ -263,8 +268,9 @@ class Thread {
         this.#settled(job)
         job.reject(error)
         // The other jobs of the thread must not go on with a library in an undefined state.
-        if (message.error.fatal) this.#gone(new ParquetWorkerError('crashed', 'the Parquet library trapped in another job', { cause: error }))
-        else this.#events.jobDone(message.memoryBytes)
+        if (message.error.fatal) {
+          this.#gone(new ParquetWorkerError('crashed', 'the Parquet library trapped in another job', { cause: error }))
+        } else this.#events.jobDone(message.memoryBytes)
         return
       }
       default:

@@ -71,8 +71,8 @@ export class RowColumns {
   }
 
   /**
-   * Starts a row at a Kafka timestamp in milliseconds (-1 is none, others any safe integer: they all fit). Key, value and then headers follow, the
-   * first two exactly once.
+   * Starts a row at a Kafka timestamp in milliseconds (-1 is none, others any safe integer: they all fit). Key, value and then
+   * headers follow, the first two exactly once.
    */
   start(offset: number, timestampMs: number, timestampType: number): void {
     this.#room()
@@ -121,7 +121,9 @@ export class RowColumns {
   }
 
   /** One header as another table stores it, key and value in different buffers. */
-  storedHeader(keyBytes: Uint8Array, keyStart: number, keyLength: number, valueBytes: Uint8Array, valueStart: number, valueLength: number): void {
+  storedHeader(
+    keyBytes: Uint8Array, keyStart: number, keyLength: number, valueBytes: Uint8Array, valueStart: number, valueLength: number,
+  ): void {
     this.#headerKeys.append(keyBytes, keyStart, keyLength)
     this.#headerValues.append(valueBytes, valueStart, valueLength)
   }
@@ -210,7 +212,8 @@ export class RowColumns {
     const columns = [
       makeData({ type: new Int64(), length: rows, nullCount: 0, data: wide(this.#offsets) }),
       makeData({
-        type: timestampMicros, length: rows, nullCount: this.#timestampNulls, nullBitmap: this.#timestampValid, data: wide(this.#timestamps),
+        type: timestampMicros, length: rows, nullCount: this.#timestampNulls, nullBitmap: this.#timestampValid,
+        data: wide(this.#timestamps),
       }),
       makeData({ type: new Int32(), length: rows, nullCount: 0, data: this.#timestampTypes.subarray(0, rows) }),
       this.#keys.binary(),

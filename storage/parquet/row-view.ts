@@ -1,6 +1,6 @@
 /**
- * Rows of a table file, whoever wrote it, behind one typed shape: columns may be missing (an older schema), have other integer widths or timestamp
- * units, or hold STRING where BINARY is meant.
+ * Rows of a table file, whoever wrote it, behind one typed shape: columns may be missing (an older schema), have other integer
+ * widths or timestamp units, or hold STRING where BINARY is meant.
  */
 import { UnsupportedColumnError, isValid } from './arrow-views.ts'
 import type { BytesView, ColumnView, IntegerView, ListView } from './arrow-views.ts'

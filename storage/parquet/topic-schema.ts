@@ -1,14 +1,15 @@
 /**
- * The columns of a topic's table (DESIGN §5; names as in Spark's Kafka source), and how a record becomes a row. Everything is nullable:
- * outsiders append rows without offsets, and some writers refuse such rows when a column is declared NOT NULL.
+ * The columns of a topic's table (DESIGN §5; names as in Spark's Kafka source), and how a record becomes a row. Everything is
+ * nullable: outsiders append rows without offsets, and some writers refuse such rows when a column is declared NOT NULL.
  *
  * - `offset` INT64.
- * - `timestamp` INT64 microseconds UTC. A record without a timestamp (-1) is NULL. Kafka counts milliseconds in 64 bits; those up to ±2^53 fit, and
- *   beyond that (the year 287396) a batch is refused when it is produced and unreadable here.
+ * - `timestamp` INT64 microseconds UTC. A record without a timestamp (-1) is NULL. Kafka counts milliseconds in 64 bits; those up to
+ *   ±2^53 fit, and a batch with one beyond that (the year 287396) is unreadable here.
  * - `timestampType` INT32: 0 create time, 1 log append time.
  * - `key`, `value` BINARY; NULL and empty are different.
- * - `headers` LIST<element STRUCT<key STRING, value BINARY>>; a record without headers is NULL (Kafka does not tell "none" from "empty"; Spark's
- *   source writes NULL as well), and an empty list reads as no headers. Order and duplicates are kept. Keys: see `header-keys.ts`.
+ * - `headers` LIST<element STRUCT<key STRING, value BINARY>>; a record without headers is NULL (Kafka does not tell "none" from
+ *   "empty"; Spark's source writes NULL as well), and an empty list reads as no headers. Order and duplicates are kept. Keys: see
+ *   `header-keys.ts`.
  *
  * `partition` is the partition column: its value is in the Delta log and in the path, not in the file.
  */
@@ -32,4 +33,5 @@ export const topicSchema = new Schema([
 export const offsetLeaf = 0
 
 export type TopicColumn = 'offset' | 'timestamp' | 'timestampType' | 'key' | 'value' | 'headers'
-export const topicColumns: ReadonlySet<TopicColumn> = new Set<TopicColumn>(['offset', 'timestamp', 'timestampType', 'key', 'value', 'headers'])
+export const topicColumns: ReadonlySet<TopicColumn> =
+  new Set<TopicColumn>(['offset', 'timestamp', 'timestampType', 'key', 'value', 'headers'])

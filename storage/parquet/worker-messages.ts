@@ -17,7 +17,9 @@ export type FromWorker =
   /** `range` is answered with the bytes, `batches` with the next chunk of them or null at the end. */
   | { readonly kind: 'ask'; readonly job: number; readonly ask: number; readonly what: Ask }
 
-export type Ask = { readonly kind: 'range'; readonly file: number; readonly start: number; readonly end: number } | { readonly kind: 'batches' }
+export type Ask =
+  | { readonly kind: 'range'; readonly file: number; readonly start: number; readonly end: number }
+  | { readonly kind: 'batches' }
 
 /** Batches one after the other, and the length of each. */
 export interface BatchChunk {

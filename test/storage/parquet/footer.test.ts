@@ -3,7 +3,9 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { ParquetFormatError, excerpt, footerOf, join } from '../../../storage/parquet/footer.ts'
 import { InlineParquet } from '../../../storage/parquet/inline-parquet.ts'
-import { numberField, patched, readThriftStruct, structField, structList, thriftType, writeThriftStruct } from '../../../storage/parquet/thrift-compact.ts'
+import {
+  numberField, patched, readThriftStruct, structField, structList, thriftType, writeThriftStruct,
+} from '../../../storage/parquet/thrift-compact.ts'
 import type { ThriftStruct } from '../../../storage/parquet/thrift-compact.ts'
 import { plainBatches, plainFile, plainRecords } from './sample-records.ts'
 
@@ -65,7 +67,8 @@ test('joined files keep rows, statistics and page indexes', async () => {
 
 test('what is no Parquet file is a ParquetFormatError', async () => {
   const file = await sample(1000)
-  for (const bad of [new Uint8Array(), new Uint8Array(100), file.subarray(0, file.length - 1), file.subarray(file.length - 12), file.subarray(300)]) {
+  const cut = [file.subarray(0, file.length - 1), file.subarray(file.length - 12), file.subarray(300)]
+  for (const bad of [new Uint8Array(), new Uint8Array(100), ...cut]) {
     await assert.rejects(parquet.decode({ file: bad, fromOffset: 0, maxBytes: 1e6 }), ParquetFormatError)
   }
 })

@@ -14,7 +14,9 @@ const parquet = new InlineParquet()
 
 type Columns = Record<string, [DataType, readonly unknown[]]>
 
-async function foreignFile(columns: Columns, options: { compression?: ParquetCompression; rowGroupRows?: number } = {}): Promise<Uint8Array> {
+type Options = { compression?: ParquetCompression; rowGroupRows?: number }
+
+async function foreignFile(columns: Columns, options: Options = {}): Promise<Uint8Array> {
   const schema = new Schema(Object.entries(columns).map(([name, [type]]) => new Field(name, type, true)))
   const vectors: Record<string, Vector> = {}
   for (const [name, [type, values]] of Object.entries(columns)) vectors[name] = vectorFromArray(values as unknown[], type)
@@ -88,7 +90,8 @@ test('missing columns are null, additional ones are ignored', async () => {
 })
 
 test('columns of the topic in other types: STRING for BINARY, large ones, narrow integers', async () => {
-  const headers = new List(new Field('item', new Struct([new Field('value', new LargeBinary(), true), new Field('key', new Utf8(), true)]), true))
+  const header = new Struct([new Field('value', new LargeBinary(), true), new Field('key', new Utf8(), true)])
+  const headers = new List(new Field('item', header, true))
   const file = await foreignFile({
     offset: [new Int32(), [1, 2]],
     timestampType: [new Int64(), [1n, null]],
@@ -125,7 +128,8 @@ test('every Parquet codec is read', async () => {
 })
 
 test('strings that look like escaped header keys and are not stand for themselves', async () => {
-  const headers = new List(new Field('element', new Struct([new Field('key', new Utf8(), true), new Field('value', new Binary(), true)]), true))
+  const header = new Struct([new Field('key', new Utf8(), true), new Field('value', new Binary(), true)])
+  const headers = new List(new Field('element', header, true))
   const keys = ['\uFFFD', '\uFFFD61', '\uFFFDFF', '\uFFFDf', '\uFFFDff']
   const file = await foreignFile({
     offset: [new Int64(), [0n]],

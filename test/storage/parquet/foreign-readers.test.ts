@@ -1,4 +1,7 @@
-/** Our files under other people's readers, and files of other people's writers under ours. Needs a Python with pyarrow, and takes duckdb as well if it is there. */
+/**
+ * Our files under other people's readers, and files of other people's writers under ours. Needs a Python with pyarrow, and takes
+ * duckdb as well if it is there.
+ */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -47,11 +50,19 @@ const edgeCases = [
     records: [
       { timestamp: -1, key: null, value: null },
       { timestamp: 0, key: utf8(''), value: utf8(''), headers: [] },
-      { timestamp: -1500, key: new Uint8Array([0, 255]), value: utf8('x'), headers: [{ key: 'größe', value: utf8('') }, { key: '', value: null }] },
-      { timestamp: 253_402_300_799_999, key: null, value: null, headers: [{ key: new Uint8Array([0xff]), value: null }, { key: 'a', value: utf8('a') }] },
+      {
+        timestamp: -1500, key: new Uint8Array([0, 255]), value: utf8('x'),
+        headers: [{ key: 'größe', value: utf8('') }, { key: '', value: null }],
+      },
+      {
+        timestamp: 253_402_300_799_999, key: null, value: null,
+        headers: [{ key: new Uint8Array([0xff]), value: null }, { key: 'a', value: utf8('a') }],
+      },
     ],
   }),
-  encodeBatch({ baseOffset: 4, timestampType: 1, codec: 4, records: [{ timestamp: 1_700_000_000_123, key: null, value: utf8('append time') }] }),
+  encodeBatch({
+    baseOffset: 4, timestampType: 1, codec: 4, records: [{ timestamp: 1_700_000_000_123, key: null, value: utf8('append time') }],
+  }),
 ]
 
 test('pyarrow and DuckDB read every row of our files as it was produced', options, async () => {

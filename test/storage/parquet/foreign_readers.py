@@ -53,7 +53,8 @@ def pruned(path):
 
 def read(path):
     print(json.dumps({
-        "pyarrow": read_pyarrow(path), "duckdb": read_duckdb(path), "schema": str(pq.read_schema(path).remove_metadata()), "meta": pruned(path),
+        "pyarrow": read_pyarrow(path), "duckdb": read_duckdb(path), "meta": pruned(path),
+        "schema": str(pq.read_schema(path).remove_metadata()),
     }))
 
 

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Binary, Field, Int64, Schema, Table, TimestampMicrosecond, makeData, makeVector, tableFromIPC, tableToIPC, vectorFromArray } from 'apache-arrow'
+import {
+  Binary, Field, Int64, Schema, Table, TimestampMicrosecond, makeData, makeVector, tableFromIPC, tableToIPC, vectorFromArray,
+} from 'apache-arrow'
 import type { Vector } from 'apache-arrow'
 import * as fc from 'fast-check'
 import { encodeBatch } from '../../../protocol/records/encoder.ts'

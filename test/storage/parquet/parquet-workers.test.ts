@@ -56,7 +56,8 @@ test('an error of the reader is the error of the call, and the thread goes on', 
   const reader = { size: 1000, read: () => Promise.reject(broken) }
   await assert.rejects(workers.decode({ file: reader, fromOffset: 0, maxBytes: 1 }), (error) => error === broken)
   const short = { size: 1000, read: () => Promise.resolve(new Uint8Array(3)) }
-  await assert.rejects(workers.decode({ file: short, fromOffset: 0, maxBytes: 1 }), { name: 'ParquetWorkerError', kind: 'format', retriable: false })
+  const outcome = workers.decode({ file: short, fromOffset: 0, maxBytes: 1 })
+  await assert.rejects(outcome, { name: 'ParquetWorkerError', kind: 'format', retriable: false })
   assert.equal((await workers.encode({ ...all, batches })).rows, 1000)
 })
 
@@ -69,7 +70,8 @@ test('Arrow tables of any schema', async () => {
 
 test('many jobs at once, more than there are threads', async () => {
   const file = (await workers.encode({ ...all, batches, rowGroupRows: 100 })).parquet!
-  const parts = await Promise.all(Array.from({ length: 40 }, (_, i) => workers.decode({ file, fromOffset: i * 20, endOffset: i * 20 + 20, maxBytes: 1e6 })))
+  const parts = await Promise.all(Array.from({ length: 40 }, (_, i) =>
+    workers.decode({ file, fromOffset: i * 20, endOffset: i * 20 + 20, maxBytes: 1e6 })))
   assert.deepEqual(parts.flatMap(plainFile), plainRecords(batches).slice(0, 800))
   assert.equal(metrics.filter((metric) => metric.kind === 'thread' && metric.event === 'started').length, 2)
 })
@@ -98,7 +100,8 @@ test('a thread that dies rejects its jobs as retriable and is replaced', async (
 test('a thread whose library has grown is replaced when it is idle', async () => {
   const events: string[] = []
   const pool = new ParquetWorkers({
-    threads: 1, workerUrl: misbehaving, memoryBytesMax: 2 ** 30, onMetric: (metric) => metric.kind === 'thread' && events.push(metric.event),
+    threads: 1, workerUrl: misbehaving, memoryBytesMax: 2 ** 30,
+    onMetric: (metric) => metric.kind === 'thread' && events.push(metric.event),
   })
   const first = await behave(pool, 'work')
   assert.equal(await behave(pool, 'grow'), first)

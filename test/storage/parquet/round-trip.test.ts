@@ -85,7 +85,9 @@ test('offsets further apart than a batch can say become two batches', async () =
 })
 
 test('valid header keys are stored readably, others escaped', async () => {
-  const headers = [{ key: 'größe', value: null }, { key: new Uint8Array([0xc3, 0x28]), value: utf8('x') }, { key: '\uFFFDff', value: utf8('') }]
+  const headers = [
+    { key: 'größe', value: null }, { key: new Uint8Array([0xc3, 0x28]), value: utf8('x') }, { key: '\uFFFDff', value: utf8('') },
+  ]
   const batches = [encodeBatch({ baseOffset: 0, records: [{ timestamp: 0, key: null, value: null, headers }] })]
   const file = await parquet.encode({ ...all, batches, compression: 'none' })
   const raw = Buffer.from(file.parquet!)
