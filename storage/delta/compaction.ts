@@ -18,7 +18,7 @@ export interface CompactionOptions {
   readonly filesMax?: number
   /** No result becomes larger, and files of half of it are left alone. Default 128 MiB. */
   readonly targetBytes?: number
-  /** See above. Default 4. */
+  /** See above. Default 8. */
   readonly growth?: number
 }
 
@@ -38,7 +38,7 @@ export function planCompaction(snapshot: SnapshotView, partition: number, option
   const filesMin = options.filesMin ?? 32
   const filesMax = options.filesMax ?? 1024
   const targetBytes = options.targetBytes ?? 128 * 1024 * 1024
-  const growth = options.growth ?? 4
+  const growth = options.growth ?? 8
   const files = snapshot.files(partition)
   if (files.length < filesMin) return null
   // Small sizes first: they cost least and are what readers suffer from.
@@ -86,6 +86,7 @@ function* runs(files: readonly TableFile[], bytesMax: number, targetBytes: numbe
   let bytes = 0
   let previousLast = -1
   for (const file of files) {
+    if (file.range.kind !== 'known') continue
     const overlaps = file.first <= previousLast
     if (overlaps) run.pop()
     const fits = isMergeable(file) && !overlaps && file.bytes <= bytesMax
@@ -104,7 +105,7 @@ function* runs(files: readonly TableFile[], bytesMax: number, targetBytes: numbe
 }
 
 function isMergeable(file: TableFile): boolean {
-  return file.range.kind === 'known' && (file.nullOffsets ?? 0) === 0 && !file.hasDeletionVector && ourName.test(file.path)
+  return (file.nullOffsets ?? 0) === 0 && !file.hasDeletionVector && ourName.test(file.path)
 }
 
 /** As `dataFilePath` makes them. */
