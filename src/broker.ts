@@ -157,7 +157,7 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
   })
   const broker: Broker = {
     config,
-    configOrigins: {},
+    configOrigins: parts.origins,
     env,
     log,
     metrics,

@@ -33,6 +33,8 @@ export interface RunningBroker {
 
 export interface BrokerParts {
   readonly config: Config
+  /** Where each setting came from; DescribeConfigs tells what was set from what is a default. */
+  readonly origins: LoadedConfig['origins']
   readonly env: Env
   readonly log: Logger
   readonly store: ObjectStore
@@ -42,13 +44,14 @@ export interface BrokerParts {
 export type StartBroker = (parts: BrokerParts) => Promise<RunningBroker>
 
 /** Runs until the broker stops; gives the exit code. */
-export async function serve({ config, origins }: LoadedConfig, startBroker: StartBroker): Promise<number> {
+export async function serve(loaded: LoadedConfig, startBroker: StartBroker): Promise<number> {
+  const { config, origins } = loaded
   const log = createLogger(config)
   watchForBugs(log)
   const given = Object.entries(origins).flatMap(([name, origin]) => (origin === 'default' ? [] : [name]))
   log.info({ version: packageVersion(), node: process.version, pid: process.pid, given }, 'starting')
   const signal = stopSignal(log)
-  const started = await Promise.race([start(config, log, startBroker), signal])
+  const started = await Promise.race([start(loaded, log, startBroker), signal])
   if (typeof started === 'string') {
     // Whatever the start has done so far, the next one recovers from.
     log.info({ signal: started }, 'stopped before it was ready')
@@ -81,7 +84,7 @@ export async function serve({ config, origins }: LoadedConfig, startBroker: Star
 
 /** Null when it is not possible; the log says why. */
 async function start(
-  config: Config,
+  { config, origins }: LoadedConfig,
   log: Logger,
   startBroker: StartBroker,
 ): Promise<{ readonly broker: RunningBroker; readonly store: ObjectStore } | null> {
@@ -91,7 +94,7 @@ async function start(
     const s3 = { connectionsMax: config['store.connections.max'], deadlineMs: config['store.request.timeout.ms'] }
     store = new MeteredStore(await openStore(config.store, realEnv, { s3 }), realEnv.clock, metrics.storeOperation)
     await probeStore(store, realEnv)
-    return { broker: await startBroker({ config, env: realEnv, log, store, metrics }), store }
+    return { broker: await startBroker({ config, origins, env: realEnv, log, store, metrics }), store }
   } catch (error) {
     const known = explain(error, config)
     if (known === null) log.fatal({ err: error }, 'the start failed')

@@ -44,7 +44,8 @@ const connectionSettings = {
   'max.connections': kafka(integer(10_000, 1, int32Max, 'Connections at once; more are closed as they arrive.')),
   'max.connections.per.ip': kafka(integer(int32Max, 1, int32Max, 'Connections at once from one address.')),
   'connections.max.idle.ms': kafka(long(10 * minute, 10, 'A connection without a complete request for this long is closed.')),
-  'socket.request.max.bytes': kafka(integer(100 * MiB, 1024, int32Max, 'Largest request that is read; a longer one closes its connection.')),
+  // Below 0x16030000, so that the first bytes of TLS and HTTP are never taken for the length of a request.
+  'socket.request.max.bytes': kafka(integer(100 * MiB, 1024, 256 * MiB, 'Largest request that is read; a longer one closes its connection.')),
   'queued.max.request.bytes': kafka(
     long(128 * MiB, 1024, 'Memory for requests in flight and answers not yet sent, over all connections; beyond it sockets are not read.'),
   ),
