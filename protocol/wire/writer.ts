@@ -22,9 +22,12 @@ const NO_BUFFER = Buffer.alloc(0)
 /** Less than this left in a slab is not worth keeping it. */
 const SLAB_REST_MIN = 256
 
-/** The newest slab with the position of its first unused byte. It is absent while a writer uses it. */
-let slab: Buffer | undefined
-let slabPosition = 0
+/**
+ * Slabs that no writer uses, each with the position of its first unused byte. Writers nest (a tagged field is written by
+ * one of its own), so there can be more than one.
+ */
+const slabs: { readonly buffer: Buffer, readonly position: number }[] = []
+const SLABS_MAX = 4
 
 /**
  * Appends values; `finish` gives the chunks. A value that the protocol cannot carry (an int16 of 70000, a UUID of other
@@ -172,9 +175,8 @@ export class Writer {
     this.#flush()
     if (this.#frameBuffer !== undefined) this.#frameBuffer.writeInt32BE(length - 4, this.#frameAt)
     this.#buffer = NO_BUFFER
-    if (slab === undefined && buffer.length - this.#position >= SLAB_REST_MIN) {
-      slab = buffer
-      slabPosition = this.#position
+    if (slabs.length < SLABS_MAX && buffer.length - this.#position >= SLAB_REST_MIN) {
+      slabs.push({ buffer, position: this.#position })
     }
     return this.#chunks
   }
@@ -189,10 +191,10 @@ export class Writer {
 
   #grow(length: number): number {
     this.#flush()
-    if (slab !== undefined && length <= slab.length - slabPosition) {
-      this.#buffer = slab
-      this.#start = slabPosition
-      slab = undefined
+    const slab = slabs.pop()
+    if (slab !== undefined && length <= slab.buffer.length - slab.position) {
+      this.#buffer = slab.buffer
+      this.#start = slab.position
     } else {
       this.#buffer = Buffer.allocUnsafeSlow(Math.max(length, SLAB_BYTES))
       this.#start = 0
