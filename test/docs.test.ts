@@ -1,12 +1,13 @@
 /** What the documents name is there: files, links, settings, metrics, and the words of the log. Line numbers and prose are nobody's business here. */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { describe, it } from 'node:test'
 import { settingNames } from '../src/config/settings.ts'
 import { root } from './support/source-scan.ts'
 
+const folders = ['.', 'bin', 'protocol', 'storage', 'src', 'test', 'scripts', 'helm', 'docs', 'bench', 'examples']
+const files: ReadonlySet<string> = new Set(folders.flatMap(folder => filesIn(folder)))
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 const adrs = readdirSync(join(root, 'docs', 'adr')).map(name => `docs/adr/${name}`)
 const documents = ['README.md', 'CHANGELOG.md', 'docs/ARCHITECTURE.md', 'docs/FORMATS.md', 'docs/OPERATIONS.md', ...adrs]
@@ -28,10 +29,9 @@ describe('documents', () => {
 
     it(`${path}: files that it names exist`, () => {
       const named = [...text.matchAll(/`((?:[a-z0-9-]+\/)*[a-z0-9-]+(?:\.test)?\.(?:ts|sh|json|yaml))`/g)].map(([, name]) => name ?? '')
-      const known = new Set(execFileSync('git', ['ls-files', '-co', '--exclude-standard'], { cwd: root, encoding: 'utf8' }).split('\n'))
       const places = ['', 'storage/', 'src/', 'protocol/']
       // Names alone (settings.ts) are looked for anywhere.
-      const there = (name: string): boolean => places.some(place => known.has(place + name)) || (!name.includes('/') && [...known].some(path => path.endsWith(`/${name}`)))
+      const there = (name: string): boolean => places.some(place => files.has(place + name)) || (!name.includes('/') && [...files].some(file => file.endsWith(`/${name}`)))
       assert.deepEqual(named.filter(name => !there(name) && !madeUp.has(name)), [])
     })
 
@@ -42,9 +42,8 @@ describe('documents', () => {
     })
   }
 
-  const sources = execFileSync('git', ['ls-files', '-co', '--exclude-standard', 'src', 'storage'], { cwd: root, encoding: 'utf8' })
-    .split('\n')
-    .filter(path => path.endsWith('.ts') && existsSync(join(root, path)))
+  const sources = [...files]
+    .filter(path => /^(?:src|storage)\/.*\.ts$/.test(path))
     .map(read)
     .join('\n')
     // A sentence may go on in the next literal.
@@ -71,6 +70,13 @@ describe('documents', () => {
 
 /** Files that people make. */
 const madeUp: ReadonlySet<string> = new Set(['bayou.yaml'])
+
+/** Paths from the root of everything in the folder; of the root itself only what is directly in it. */
+function filesIn(folder: string): readonly string[] {
+  if (!existsSync(join(root, folder))) return []
+  const entries = readdirSync(join(root, folder), { recursive: folder !== '.', encoding: 'utf8' })
+  return entries.filter(path => !path.includes('node_modules')).map(path => normalize(join(folder, path)).replaceAll('\\', '/'))
+}
 
 /** As GitHub makes them of headings. */
 function anchorsOf(text: string): ReadonlySet<string> {
