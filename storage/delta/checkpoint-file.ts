@@ -37,18 +37,19 @@ export class LogState {
 
   /**
    * Decoded paths of tombstones that are older than `beforeMs`, at most `limit`, without files that are live under the same
-   * path (with another deletion vector).
+   * path (with another deletion vector); and when the oldest of the other tombstones was made, null for none.
    */
-  expired(beforeMs: number, limit: number): string[] {
+  expired(beforeMs: number, limit: number): { readonly paths: string[]; readonly oldestKeptMs: number | null } {
     const live = new Set<string>()
     for (const add of this.adds.values()) live.add(decodePath(add.path))
     const paths: string[] = []
+    let oldestKeptMs = Infinity
     for (const remove of this.removes.values()) {
-      if (paths.length >= limit) break
-      const path = decodePath(remove.path)
-      if ((remove.deletionTimestamp ?? 0) < beforeMs && !live.has(path)) paths.push(path)
+      const removedMs = remove.deletionTimestamp ?? 0
+      if (removedMs >= beforeMs || paths.length === limit) oldestKeptMs = Math.min(oldestKeptMs, removedMs)
+      else if (!live.has(decodePath(remove.path))) paths.push(decodePath(remove.path))
     }
-    return paths
+    return { paths, oldestKeptMs: oldestKeptMs === Infinity ? null : oldestKeptMs }
   }
 
   /** Of the decoded paths, those that are neither live nor removed at or after `removedSinceMs`. */

@@ -33,7 +33,9 @@ export type CheckpointAnswer =
       readonly addBytes: number
       readonly removes: number
     }
-  | { readonly kind: 'paths'; readonly paths: readonly string[] }
+  /** `oldestKeptMs`: of the tombstones that are not among the paths, the time of the oldest, null for none. */
+  | { readonly kind: 'expired'; readonly paths: readonly string[]; readonly oldestKeptMs: number | null }
+  | { readonly kind: 'unreferenced'; readonly paths: readonly string[] }
   | { readonly kind: 'failed'; readonly message: string }
 
 const pieceLines = 1000
@@ -48,9 +50,9 @@ export function runCheckpointJob(job: CheckpointJob): CheckpointAnswer {
     case 'build':
       return build(stateOf(job.log), job.removedSinceMs)
     case 'expired':
-      return { kind: 'paths', paths: stateOf(job.log).expired(job.removedBeforeMs, job.limit) }
+      return { kind: 'expired', ...stateOf(job.log).expired(job.removedBeforeMs, job.limit) }
     case 'unreferenced':
-      return { kind: 'paths', paths: stateOf(job.log).unreferenced(job.paths, job.removedSinceMs) }
+      return { kind: 'unreferenced', paths: stateOf(job.log).unreferenced(job.paths, job.removedSinceMs) }
     default:
       return assertNever(job)
   }

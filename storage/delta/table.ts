@@ -11,7 +11,7 @@ import type { ObjectStore } from '../objects/object-store.ts'
 import { StoreError } from '../objects/object-store.ts'
 import { deltaCommitKey } from '../paths.ts'
 import { assertNever } from '../types.ts'
-import type { Commit } from './actions.ts'
+import type { Commit, Metadata } from './actions.ts'
 import { encodeCommit, parseCommit } from './actions.ts'
 import { assertChange, commitOf, judge, suspensionOf } from './change.ts'
 import type { CommitOutcome, TableChange } from './change.ts'
@@ -83,6 +83,7 @@ export type FlushedOffset =
   /** There is no transaction, and these files may hold any offset: look into them and call `provideRange`. */
   | { readonly kind: 'unknown'; readonly atLeast: number; readonly files: readonly { readonly path: string }[] }
 
+const txnRetentionProperty = 'delta.setTransactionRetentionDuration'
 const foreignKeptMax = 1000
 const ownIdsKeptMax = 1000
 /** Commits that one poll reads at most. */
@@ -349,6 +350,7 @@ export class DeltaTable {
   #accept(snapshot: Snapshot, version: number, commit: Commit): void {
     snapshot.apply(version, commit)
     this.#confirmedAt = this.#env.clock.monotonic()
+    if (commit.metadata !== undefined) this.#watch(commit.metadata)
     const id = commit.commitInfo?.bayouCommitId
     if (typeof id === 'string') {
       this.#ownIds.set(id, version)
@@ -381,6 +383,7 @@ export class DeltaTable {
     if (this.#snapshot !== undefined) this.#overlooked = true
     this.#snapshot = loaded.snapshot
     this.#stale = false
+    this.#watch(loaded.snapshot.metadata)
     this.#confirmedAt = this.#env.clock.monotonic()
     this.#checkpoint = { version: loaded.checkpointVersion, tombstones: loaded.tombstones }
     this.#ownIds.clear()
@@ -396,6 +399,12 @@ export class DeltaTable {
       if (error instanceof DeltaError && error.kind === 'missing') return false
       throw error
     }
+  }
+
+  /** Outsiders' checkpoints drop transactions under this property; the greatest offset in the files stands in for them then. */
+  #watch(metadata: Metadata): void {
+    const value = metadata.configuration[txnRetentionProperty]
+    if (value !== undefined) this.#options.warn?.('other writers may erase transactions', { location: this.location, [txnRetentionProperty]: value })
   }
 
   #compareIdentity(topicId: string): CreateTableOutcome {

@@ -65,6 +65,8 @@ export class TableUpkeep {
   readonly #options: UpkeepOptions
   /** Files of tombstones before this moment are gone from the store, so the tombstones may go. */
   #vacuumedBeforeMs = 0
+  /** No tombstone is older, as far as the last vacuum saw: before that one expires there is nothing to do. */
+  #oldestTombstoneMs = 0
   #tail: Promise<unknown> = Promise.resolve()
 
   constructor(store: ObjectStore, env: Env, table: DeltaTable, engine: CheckpointEngine, options: UpkeepOptions = {}) {
@@ -101,16 +103,20 @@ export class TableUpkeep {
 
   /**
    * Deletes data files that were removed from the table longer ago than the retention, at most `filesMax`. Files that are
-   * gone already are no error.
+   * gone already are no error. Costs nothing while no tombstone can be old enough.
    */
   vacuum(filesMax = 10_000): Promise<CleanedUp> {
     return this.#oneByOne(async () => {
-      const { version } = this.#table.snapshot
-      const beforeMs = this.#env.clock.now() - this.#fileRetentionMs()
+      const { version, metadata } = this.#table.snapshot
+      const nowMs = this.#env.clock.now()
+      const retentionMs = this.#fileRetentionMs()
+      const beforeMs = nowMs - retentionMs
+      if (Math.max(this.#oldestTombstoneMs, metadata.createdTime ?? 0) >= beforeMs) return { deleted: 0, more: false }
       const log = await this.#readLog(version)
       const answer = await this.#engine.run({ kind: 'expired', log, removedBeforeMs: beforeMs, limit: filesMax })
-      if (answer.kind !== 'paths') throw unexpected(answer.kind)
+      if (answer.kind !== 'expired') throw unexpected(answer.kind)
       await this.#deleteFiles(answer.paths)
+      this.#oldestTombstoneMs = answer.oldestKeptMs ?? nowMs
       const more = answer.paths.length === filesMax
       if (!more) this.#vacuumedBeforeMs = beforeMs
       return { deleted: answer.paths.length, more }
@@ -141,7 +147,7 @@ export class TableUpkeep {
       if (candidates.length === 0) return { deleted: 0, after: cursor }
       const log = await this.#readLog(table.snapshot.version)
       const answer = await this.#engine.run({ kind: 'unreferenced', log, paths: candidates, removedSinceMs: beforeMs })
-      if (answer.kind !== 'paths') throw unexpected(answer.kind)
+      if (answer.kind !== 'unreferenced') throw unexpected(answer.kind)
       await this.#deleteFiles(answer.paths)
       return { deleted: answer.paths.length, after: cursor }
     })

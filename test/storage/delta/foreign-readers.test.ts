@@ -5,11 +5,12 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { encodeBatch } from '../../../protocol/records/encoder.ts'
 import type { RecordToEncode } from '../../../protocol/records/encoder.ts'
+import type { AddFile } from '../../../storage/delta/actions.ts'
 import { compactionChange, planCompaction } from '../../../storage/delta/compaction.ts'
-import { addFileOf } from '../../../storage/delta/data-file.ts'
 import { InlineCheckpointEngine } from '../../../storage/delta/inline-checkpoint-engine.ts'
 import { DeltaTable, flushAppId } from '../../../storage/delta/table.ts'
 import { TableUpkeep } from '../../../storage/delta/upkeep.ts'
+import { fileStats } from '../../../storage/maintenance/file-stats.ts'
 import { openDirectoryStore } from '../../../storage/objects/directory-store.ts'
 import type { ObjectStore } from '../../../storage/objects/object-store.ts'
 import { InlineParquet } from '../../../storage/parquet/inline-parquet.ts'
@@ -64,11 +65,14 @@ class Topic {
     return outcome.version
   }
 
-  async put(partition: number, from: number, written: WrittenFile, dataChange: boolean) {
+  async put(partition: number, from: number, written: WrittenFile, dataChange: boolean): Promise<AddFile> {
     assert.ok(written.parquet !== null)
     const path = dataFilePath(partition, from, this.env.uuid())
     await this.store.put(`${location}/${path}`, [written.parquet])
-    return addFileOf({ path, partition, bytes: written.parquet.byteLength, modifiedMs: this.env.clock.now(), dataChange, written })
+    return {
+      path, partitionValues: { partition: String(partition) }, size: written.parquet.byteLength,
+      modificationTime: Math.trunc(this.env.clock.now()), dataChange, stats: fileStats(written),
+    }
   }
 
   async compact(partition: number, filesMin: number): Promise<number> {
