@@ -63,6 +63,8 @@ export class Connection implements ExchangeOwner, BudgetMember {
   /** `open`; `ending`: no more requests, what is in flight is answered; `lingering`: all is sent, the client may close; `closed`. */
   #state: 'open' | 'ending' | 'lingering' | 'closed' = 'open'
   #closeReason = ''
+  /** A request of the pipeline will end the connection: nothing behind it is looked at. */
+  #over = false
   #overdraftSpent = false
   #waitingForBudget = false
   #heldBytes = 0
@@ -184,7 +186,7 @@ export class Connection implements ExchangeOwner, BudgetMember {
 
   #received(chunk: Buffer): void {
     this.#movedBytes += chunk.length
-    if (this.#state !== 'open') return
+    if (this.#state !== 'open' || this.#over) return
     this.#acquire(chunk.length)
     this.#frames.push(chunk)
     this.#proceed()
@@ -195,7 +197,7 @@ export class Connection implements ExchangeOwner, BudgetMember {
     if (this.#state !== 'open' || this.#parsing || this.#waitingForBudget) return
     this.#parsing = true
     try {
-      while (this.#state === 'open' && this.#mayStart()) {
+      while (this.#state === 'open' && !this.#over && this.#mayStart()) {
         const frame = this.#frames.next()
         if (frame === null) break
         this.#start(frame)
@@ -207,7 +209,8 @@ export class Connection implements ExchangeOwner, BudgetMember {
     if (this.#unsentBytes > 0) this.send()
     else this.#returnOverdraft()
     if (this.#state !== 'open') return
-    if (this.#mayStart()) {
+    if (this.#over) this.#forgetFrames()
+    if (this.#over || this.#mayStart()) {
       this.#resumeSocket()
       return
     }
@@ -240,12 +243,14 @@ export class Connection implements ExchangeOwner, BudgetMember {
     }
     this.#pipeline.push(exchange)
     dispatcher.dispatch(frame, exchange, this.#activeMs)
+    if (exchange.closing) this.#over = true
   }
 
   /** The stream cannot be cut into frames any more: what came before is answered, then the connection closes. */
   #broken(error: unknown): void {
     const exchange = new Exchange(this, this.#deps.dispatcher.broker, 0)
     this.#pipeline.push(exchange)
+    this.#over = true
     if (!(error instanceof FrameLengthError)) {
       this.#deps.log.error({ err: error, client: this.clientHost }, 'reading a connection failed')
       exchange.abandon('internal error')

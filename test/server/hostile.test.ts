@@ -52,6 +52,29 @@ for (const [name, bytes, says] of garbage) {
   })
 }
 
+test('garbage behind a request that is still worked on waits for its answer, and what follows is dropped', async t => {
+  for (const [, bytes] of garbage) {
+    const late = gate()
+    const { log, lines } = recordingLogger()
+    const { port, server, observed } = await startTestServer(t, [echoHandler(request => late.promise.then(() => request))], {}, log)
+    const client = await RawClient.connect(port, t)
+    client.write(Buffer.concat([echoFrame(1), bytes]))
+    await eventually(() => lines.length > 0, 'the garbage was seen')
+    for (let i = 0; i < 20; i++) {
+      client.write(Buffer.concat([echoFrame(2, Buffer.alloc(50_000)), Buffer.alloc(50_000)]))
+      await new Promise(resolve => setImmediate(resolve))
+    }
+    assert.ok(server.budget.usedBytes <= echoFrame(1).length + bytes.length, `${server.budget.usedBytes} bytes are held`)
+    late.open()
+    await client.receiveEnd()
+    assert.deepEqual(client.frames.map(correlationId), [1])
+    assert.equal(observed.requests.length, 1)
+    assert.equal(lines.length, 1)
+    client.socket.destroy()
+    await eventually(() => server.budget.usedBytes === 0, 'nothing is left behind')
+  }
+})
+
 test('bytes behind a complete body are ignored', async t => {
   const { port } = await startTestServer(t, [echoHandler()])
   const client = await RawClient.connect(port, t)
