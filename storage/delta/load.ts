@@ -28,6 +28,8 @@ export interface LoadedTable {
 }
 
 const parallelGets = 32
+/** Files after the hinted checkpoint; commits between two checkpoints of ours are far fewer. */
+const hintFilesMax = 20_000
 
 /**
  * @throws DeltaError `missing` when there is no table, `corrupt` or `unsupported` when its log cannot be read.
@@ -43,8 +45,9 @@ export async function loadTable(
   const tried = new Set<string>()
   const hint = await readHint(store, location)
   if (hint !== null) {
-    const listing = await listLog(store, location, hint)
-    const loaded = await tryCheckpoints(listing)
+    const listing = await listLog(store, location, hint, { filesMax: hintFilesMax })
+    // A hint that is far behind costs more than the search for the tail.
+    const loaded = listing.truncated ? null : await tryCheckpoints(listing)
     if (loaded !== null) return loaded
   }
   // Clean-up may take away what was just listed, hence a second look.
@@ -171,7 +174,7 @@ export async function readLogBytes(
   version: number,
   engine: CheckpointEngine,
 ): Promise<LogBytes & { readonly base: number }> {
-  const listing = await listLog(store, location, Math.max(0, base), version)
+  const listing = await listLog(store, location, Math.max(0, base), { toVersion: version })
   const checkpoint = base === -1 ? undefined : listing.checkpoints.find((candidate) => candidate.version === base)
   if (base !== -1 && checkpoint === undefined) throw new DeltaError('corrupt', `${location}: the checkpoint of version ${base} is gone`)
   const parts = checkpoint === undefined ? [] : await checkpointParts(store, location, checkpoint, engine)

@@ -40,6 +40,8 @@ export interface LogListing {
   readonly commits: readonly number[]
   /** Complete ones, oldest first. */
   readonly checkpoints: readonly CheckpointFiles[]
+  /** More files follow than were asked for. */
+  readonly truncated: boolean
 }
 
 export function lastCheckpointKey(location: string): string {
@@ -92,18 +94,33 @@ export async function* listLogFiles(store: ObjectStore, location: string, fromVe
 
 const pageKeys = 1000
 
-/** Commits and complete checkpoints from `fromVersion` to `toVersion` (inclusive; default: the end). */
-export async function listLog(store: ObjectStore, location: string, fromVersion: number, toVersion = Infinity): Promise<LogListing> {
+export interface ListLogOptions {
+  /** Last version, inclusive. Default: the end. */
+  readonly toVersion?: number
+  /** Bound on the number of files that are looked at, give or take a page. */
+  readonly filesMax?: number
+}
+
+/** Commits and complete checkpoints from `fromVersion` on. */
+export async function listLog(
+  store: ObjectStore,
+  location: string,
+  fromVersion: number,
+  { toVersion = Infinity, filesMax = Infinity }: ListLogOptions = {},
+): Promise<LogListing> {
   const commits: number[] = []
   const files: LogFile[] = []
+  let seen = 0
   for await (const page of listLogFiles(store, location, fromVersion)) {
     for (const file of page) {
-      if (file.version > toVersion) return { commits, checkpoints: completeCheckpoints(files) }
+      if (file.version > toVersion) return { commits, checkpoints: completeCheckpoints(files), truncated: false }
       if (file.kind === 'commit') commits.push(file.version)
       else if (file.kind === 'checkpoint') files.push(file)
     }
+    seen += page.length
+    if (seen >= filesMax) return { commits, checkpoints: completeCheckpoints(files), truncated: true }
   }
-  return { commits, checkpoints: completeCheckpoints(files) }
+  return { commits, checkpoints: completeCheckpoints(files), truncated: false }
 }
 
 /** Groups the parts of checkpoints; those that lack a part are left out. Oldest first. */
