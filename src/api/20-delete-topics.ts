@@ -24,9 +24,9 @@ export const deleteTopics: Handler<DeleteTopicsRequest, DeleteTopicsResponse> = 
       context.apiVersion >= IDS_SINCE ? [...request.topics] : request.topicNames.map((name) => ({ name, topicId: ZERO_UUID }))
     const keys = asked.map(({ name, topicId }) => name ?? topicId)
     const responses = await Promise.all(
-      asked.map((topic, index) => {
+      asked.map(async (topic, index) => {
         if (keys.indexOf(keys[index]!) !== index) return failed(topic, KafkaError.INVALID_REQUEST, 'Duplicate topic in the request.')
-        return remove(topic, context)
+        return await remove(topic, context)
       }),
     )
     return { responses }

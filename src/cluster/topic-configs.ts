@@ -3,6 +3,7 @@
  * whether it has an effect here. CreateTopics validates against this table, DescribeConfigs prints it.
  */
 import type { TopicLogConfig } from '../../storage/partition/types.ts'
+import { settingOf } from '../config/settings.ts'
 import type { Config, SettingName } from '../config/settings.ts'
 
 /** As in DescribeConfigs: BOOLEAN 1, STRING 2, INT 3, SHORT 4, LONG 5, DOUBLE 6, LIST 7, CLASS 8, PASSWORD 9. */
@@ -75,7 +76,7 @@ export function effectiveTopicConfig(definition: TopicConfigDefinition, own: Rea
 }
 
 export function defaultTopicConfig(definition: TopicConfigDefinition, config: Config): string {
-  return definition.setting !== undefined ? String(config[definition.setting]) : (definition.default ?? '')
+  return definition.setting !== undefined ? settingOf(definition.setting).format(config[definition.setting]) : (definition.default ?? '')
 }
 
 /** The part of a topic's configs that its partition logs act on. */

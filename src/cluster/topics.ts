@@ -104,7 +104,8 @@ export class Topics {
       }
       case 'refused':
         return outcome.reason
-      default:
+      case 'aborted':
+      case 'unknown':
         return error(KafkaError.REQUEST_TIMED_OUT, `The broker is stopping; whether the topic was created is ${outcome.kind}. (${config.store})`)
     }
   }
@@ -139,7 +140,8 @@ export class Topics {
         return { kind: 'ok', topic }
       case 'refused':
         return error(KafkaError.UNKNOWN_TOPIC_OR_PARTITION, 'This server does not host this topic-partition.')
-      default:
+      case 'aborted':
+      case 'unknown':
         return error(KafkaError.REQUEST_TIMED_OUT, 'The broker is stopping.')
     }
   }
@@ -191,7 +193,7 @@ export class Topics {
     const build = (topic: TopicRecord | null): { configs: Readonly<Record<string, string>> } | (TopicOutcome & { kind: 'error' }) => {
       if (topic === null) return error(KafkaError.UNKNOWN_TOPIC_OR_PARTITION, 'This server does not host this topic-partition.')
       const configs = change(topic.configs)
-      if (typeof configs['code'] === 'number') return error(configs['code'], String(configs['message']))
+      if (typeof configs['code'] === 'number') return error(configs['code'], configs['message'] ?? '')
       const own = configs as Readonly<Record<string, string>>
       const bad = topicConfigProblem(new Map(Object.entries(own)))
       return bad === null ? { configs: own } : error(KafkaError.INVALID_CONFIG, bad)
