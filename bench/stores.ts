@@ -1,0 +1,106 @@
+/** The stores that brokers are measured on, each in a place of its own, and what the store itself can do. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startMinio } from '../scripts/minio.ts'
+import { realEnv } from '../src/real-env.ts'
+import type { ObjectStore } from '../storage/objects/object-store.ts'
+import { openStore } from '../storage/objects/open-store.ts'
+import type { Quantiles } from './load.ts'
+
+export type StoreName = 'dir' | 'minio'
+
+export interface BenchStore {
+  readonly name: StoreName
+  /** A place for a broker that nobody else uses. */
+  freshUrl(): string
+  /** Environment of a process that uses the store. */
+  readonly env: Readonly<Record<string, string>>
+  /** Through the same adapter as the broker. */
+  open(url: string): Promise<ObjectStore>
+  close(): Promise<void>
+}
+
+export async function openBenchStore(name: StoreName): Promise<BenchStore> {
+  const folder = await mkdtemp(join(tmpdir(), 'bayou-bench-'))
+  const drop = async (): Promise<void> => await rm(folder, { recursive: true, force: true })
+  let count = 0
+  if (name === 'dir') {
+    return { name, env: {}, freshUrl: () => join(folder, `store-${++count}`), open: (url) => openStore(url, realEnv), close: drop }
+  }
+  const minio = await startMinio({ dir: folder })
+  const { AWS_ENDPOINT_URL: endpoint, AWS_REGION: region, AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = minio.env
+  return {
+    name,
+    env: minio.env,
+    freshUrl: () => `s3://${minio.bucket}/bench-${++count}`,
+    open: (url) => openStore(url, realEnv, { s3: { endpoint, region, credentials: { accessKeyId, secretAccessKey } } }),
+    async close() {
+      await minio.stop()
+      await drop()
+    },
+  }
+}
+
+export interface StoreLimit {
+  /** Conditional PUTs of 4 KiB, one after the other. */
+  readonly putMs: Quantiles
+  /** Conditional PUTs of 8 MiB, four at once. MB = 10^6 bytes. */
+  readonly putMegabytesPerSecond: number
+}
+
+const smallBytes = 4096
+const largeBytes = 8 * 1024 * 1024
+const largeAtOnce = 4
+
+export async function measureLimit(store: BenchStore, seconds: number): Promise<StoreLimit> {
+  const objects = await store.open(store.freshUrl())
+  try {
+    await putLatencies(objects, 0.5)
+    return { putMs: quantiles(await putLatencies(objects, seconds)), putMegabytesPerSecond: await putBandwidth(objects, seconds) }
+  } finally {
+    await objects.close()
+  }
+}
+
+/** Milliseconds of conditional PUTs of 4 KiB, one after the other, for that many seconds. */
+export async function putLatencies(objects: ObjectStore, seconds: number): Promise<number[]> {
+  const body = randomBytes(smallBytes)
+  const run = randomBytes(6).toString('hex')
+  const ms: number[] = []
+  const end = performance.now() + seconds * 1000
+  for (let i = 0; performance.now() < end; i++) {
+    const started = performance.now()
+    const outcome = await objects.putIfAbsent(`limit/${run}/${i}`, [body])
+    if (outcome.kind !== 'created') throw new Error(`a raw PUT was ${outcome.kind}`)
+    ms.push(performance.now() - started)
+  }
+  return ms
+}
+
+async function putBandwidth(objects: ObjectStore, seconds: number): Promise<number> {
+  const body = randomBytes(largeBytes)
+  const run = randomBytes(6).toString('hex')
+  const keys: string[] = []
+  const started = performance.now()
+  const lane = async (): Promise<void> => {
+    while (performance.now() < started + seconds * 1000) {
+      const key = `limit/${run}/${keys.length}`
+      keys.push(key)
+      await objects.putIfAbsent(key, [body])
+    }
+  }
+  await Promise.all(Array.from({ length: largeAtOnce }, lane))
+  const took = (performance.now() - started) / 1000
+  const rate = (keys.length * largeBytes) / took / 1e6
+  await objects.delete(keys)
+  return rate
+}
+
+/** As the load program computes them. Sorts in place. */
+export function quantiles(ms: number[]): Quantiles {
+  ms.sort((a, b) => a - b)
+  const at = (q: number): number => ms[Math.min(ms.length - 1, Math.floor(q * ms.length))] ?? Number.NaN
+  return { count: ms.length, min: at(0), p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: at(1) }
+}

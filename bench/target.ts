@@ -1,0 +1,57 @@
+/** A broker under measurement. Bayou is the one there is; another one joins by giving the same. */
+import { startTestBroker } from '../test/support/broker.ts'
+import type { BenchStore } from './stores.ts'
+
+export interface Target {
+  /** host:port of the Kafka listener. */
+  readonly address: string
+  readonly pid: number
+  readonly store: string
+  /** Counters and gauges by name, summed over labels, and by `name{label="value"}`. */
+  metrics(): Promise<Readonly<Record<string, number>>>
+  stop(): Promise<void>
+}
+
+export interface TargetOptions {
+  readonly args?: readonly string[]
+  /** Where the broker leaves CPU profiles. */
+  readonly profileDir?: string
+  /** Instead of a fresh place in the store. */
+  readonly url?: string
+}
+
+export async function startBayou(store: BenchStore, options: TargetOptions = {}): Promise<Target> {
+  const url = options.url ?? store.freshUrl()
+  const profile = options.profileDir === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${options.profileDir}` }
+  const broker = await startTestBroker({ store: url, args: ['--log-level', 'info', ...(options.args ?? [])], env: { ...store.env, ...profile } })
+  const stopWithUs = (): void => void broker.process.kill('SIGKILL')
+  process.once('exit', stopWithUs)
+  return {
+    address: broker.address,
+    pid: broker.process.pid ?? 0,
+    store: url,
+    async metrics() {
+      const response = await fetch(`${broker.http}/metrics`, { signal: AbortSignal.timeout(5000) })
+      return parseMetrics(await response.text())
+    },
+    async stop() {
+      process.removeListener('exit', stopWithUs)
+      const code = await broker.stop()
+      const warnings = broker.log.filter((line) => typeof line['level'] === 'string' && ['warn', 'error', 'fatal'].includes(line['level']))
+      for (const line of warnings.slice(0, 5)) console.error(`broker: ${JSON.stringify(line)}`)
+      if (code !== 0) throw new Error(`the broker ended with ${code}`)
+    },
+  }
+}
+
+function parseMetrics(text: string): Record<string, number> {
+  const values: Record<string, number> = {}
+  for (const line of text.split('\n')) {
+    const match = /^([a-zA-Z_:]+)(\{[^}]*\})? (\S+)$/.exec(line)
+    if (match === null) continue
+    const [, name, labels, value] = match
+    values[name!] = (values[name!] ?? 0) + Number(value)
+    if (labels !== undefined) values[`${name}${labels}`] = Number(value)
+  }
+  return values
+}
