@@ -158,8 +158,6 @@ function errorOf(outcome: AppendOutcome): number {
       return KafkaError.NONE
     case 'outOfOrderSequence':
       return KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER
-    case 'duplicateSequence':
-      return KafkaError.DUPLICATE_SEQUENCE_NUMBER
     case 'staleProducerEpoch':
       return KafkaError.INVALID_PRODUCER_EPOCH
     case 'corrupt':

@@ -224,7 +224,6 @@ export class RecordLog {
       case 'invalidRecord':
       case 'invalidTimestamp':
       case 'outOfOrderSequence':
-      case 'duplicateSequence':
       case 'staleProducerEpoch':
       case 'unsupportedCodec':
         for (const pending of members) this.#fail(pending, KafkaError.UNKNOWN_SERVER_ERROR)

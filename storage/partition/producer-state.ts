@@ -36,7 +36,7 @@ interface ProducerEntry {
 export type SequenceVerdict =
   | { readonly kind: 'next' }
   | { readonly kind: 'duplicate'; readonly baseOffset: Offset; readonly lastOffset: Offset }
-  | { readonly kind: 'outOfOrderSequence' | 'duplicateSequence' | 'staleProducerEpoch'; readonly reason: string }
+  | { readonly kind: 'outOfOrderSequence' | 'staleProducerEpoch'; readonly reason: string }
 
 /** [producer id, epoch, last seen ms, [[base sequence, last sequence, base offset, last offset], …]] */
 export type ProducerSnapshot = readonly [number, number, number, ReadonlyArray<readonly [number, number, number, number]>]
@@ -90,13 +90,8 @@ export class ProducerState {
     }
     const newest = known.batches.at(-1)
     if (newest === undefined || baseSequence === nextSequence(newest.lastSequence)) return { kind: 'next' }
-    const oldest = known.batches[0]
-    if (oldest !== undefined && lastSequence < oldest.baseSequence && newest.lastSequence >= oldest.baseSequence) {
-      return {
-        kind: 'duplicateSequence',
-        reason: `sequences ${baseSequence}..${lastSequence} of producer ${batch.producerId} were written long ago; their offsets are no longer remembered`,
-      }
-    }
+    // Also where the sequence is older than what is remembered: that it was ever written is not known. A producer without state may begin
+    // with any sequence, so an earlier one may be a batch that was refused before (KIP-360), and to call it a duplicate would lose it.
     return {
       kind: 'outOfOrderSequence',
       reason: `producer ${batch.producerId} sent sequence ${baseSequence}, expected ${nextSequence(newest.lastSequence)}`,

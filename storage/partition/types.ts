@@ -23,9 +23,8 @@ export type AppendOutcome =
       /** Broker time given to the batch on LogAppendTime topics, else -1. */
       readonly logAppendTimeMs: number
     }
+  /** Not the next sequence, and not one of the five batches that are remembered. */
   | { readonly kind: 'outOfOrderSequence'; readonly reason: string }
-  /** Older than the five batches that are remembered. */
-  | { readonly kind: 'duplicateSequence'; readonly reason: string }
   | { readonly kind: 'staleProducerEpoch'; readonly reason: string }
   | { readonly kind: 'corrupt'; readonly reason: string }
   /** `records`: positions in the batch of the records that are at fault, where single ones are. */
