@@ -28,13 +28,22 @@ import { laneCheckpointKey } from '../paths.ts'
 import type { Incarnation, LogVersion, Uuid } from '../types.ts'
 import { encodeCheckpoint, encodePartition } from './checkpoint-codec.ts'
 import { LaneUsage } from './lane-usage.ts'
-import { recover } from './recovery.ts'
+import { SupersededError, atOnce, recover, successorOf } from './recovery.ts'
 import type { RecoveredLane } from './recovery.ts'
 import { purgeTopic } from './purge.ts'
 
 /** Control row that says nothing. */
 const CONTROL_NOTHING = 0
 const NO_TOPIC = 'AAAAAAAAAAAAAAAAAAAAAA'
+/** Dead lanes that are collected at once, and tables that a start reads at once. */
+const LANES_AT_ONCE = 8
+const TABLES_AT_ONCE = 16
+
+/** Segments that hold unflushed batches, as of one state. */
+interface NeededSegments {
+  readonly own: ReadonlySet<LogVersion>
+  readonly old: readonly { readonly old: RecoveredLane; readonly needed: ReadonlySet<LogVersion> }[]
+}
 
 export interface EngineOptions {
   readonly nodeId: number
@@ -131,7 +140,10 @@ export class StorageEngine implements PartitionHost {
   readonly #checkpointSeqs: LogVersion[] = []
   #dirty = false
   #fenced = false
-  #closing = false
+  /** From the end of recovery to the beginning of the stop: durable batches set off flushes. */
+  #flushing = false
+  /** After a start, and when a collection did not get through: there is something to collect though nothing has changed. */
+  #collectionDue = false
   readonly #stop = new AbortController()
   readonly #loops: Promise<void>[] = []
   #checkpointing: Promise<void> = Promise.resolve()
@@ -235,7 +247,8 @@ export class StorageEngine implements PartitionHost {
     if (entry.ref !== null) this.#usage.retain(entry.ref)
     this.#changed(log)
     const topic = this.#topics.get(log.topicId)
-    if (topic !== undefined && !this.#closing) this.#flusher.touch(topic)
+    if (topic !== undefined && this.#flushing) this.#flusher.touch(topic)
+    this.cache.trim()
   }
 
   batchReleased(entry: BatchEntry): void {
@@ -254,7 +267,7 @@ export class StorageEngine implements PartitionHost {
   async #recover(): Promise<void> {
     const { store, env, journal, observer } = this.#deps
     const startedMs = env.clock.monotonic()
-    const recovered = await recover(store, env, journal.state, this.lane)
+    const recovered = await recover(store, env, journal, this.lane)
     this.#oldLanes = [...recovered.lanes]
     for (const record of journal.state.topics.values()) this.#openTopic(record)
     for (const state of recovered.partitions) this.partition(state.topicId, state.partition)?.restore(state)
@@ -274,7 +287,10 @@ export class StorageEngine implements PartitionHost {
     this.#collector = new LaneCollector({ store, lane: this.lane, of: { kind: 'live', firstSeq: 0 } })
     // Nothing may be acknowledged in this lane before its first checkpoint is durable: recovery looks at the newest lane that has one.
     await this.#checkpoint()
+    this.#collectionDue = true
     for (const record of journal.state.deletedTopics.values()) this.#purge(record)
+    this.#flushing = true
+    for (const topic of this.#topics.values()) if (topic.logs.some((log) => log.unflushedBytes > 0)) this.#flusher.touch(topic)
     observer.info('recovered', {
       incarnation: this.incarnation,
       topics: this.#topics.size,
@@ -287,21 +303,23 @@ export class StorageEngine implements PartitionHost {
 
   /** The tables say what is flushed; only those of partitions with unflushed batches are asked. */
   async #adoptTables(): Promise<void> {
-    const queue = [...this.#topics.values()].filter((topic) => topic.logs.some((log) => log.unflushedBytes > 0))
-    const worker = async (): Promise<void> => {
-      for (let topic = queue.shift(); topic !== undefined; topic = queue.shift()) {
-        try {
-          await topic.ensureTable()
-          adoptFlushed(topic)
-        } catch (error) {
-          this.#deps.observer.warn('the table of a topic could not be read at start; its records are served from the lanes', {
-            topic: topic.name,
-            err: error,
-          })
-        }
+    const unflushed = [...this.#topics.values()].filter((topic) => topic.logs.some((log) => log.unflushedBytes > 0))
+    await atOnce(TABLES_AT_ONCE, unflushed, async (topic) => {
+      try {
+        await topic.ensureTable()
+      } catch (error) {
+        this.#deps.observer.warn('the table of a topic could not be read at start; its records are served from the lanes', {
+          topic: topic.name,
+          err: error,
+        })
+        return
       }
-    }
-    await Promise.all(Array.from({ length: 16 }, worker))
+      const ahead = adoptFlushed(topic)
+      if (ahead === null) return
+      await this.#deps.journal.poll()
+      const successor = successorOf(this.#deps.journal, this.incarnation)
+      throw successor === null ? new Error(lanesLost(topic, ahead)) : new SupersededError(this.incarnation, successor)
+    })
   }
 
   #openTopic(record: TopicRecord): void {
@@ -378,8 +396,8 @@ export class StorageEngine implements PartitionHost {
   /** Learns of topics that others created or deleted, and of successors even when nothing is written. */
   async #pollJournal(): Promise<void> {
     await this.#deps.journal.poll()
-    const successor = [...this.#deps.journal.state.incarnations.keys()].find((incarnation) => incarnation > this.incarnation)
-    if (successor !== undefined) this.#onFenced(`incarnation ${successor} took over`)
+    const successor = successorOf(this.#deps.journal, this.incarnation)
+    if (successor !== null) this.#onFenced(`incarnation ${successor} took over`)
     else this.syncTopics()
   }
 
@@ -401,15 +419,26 @@ export class StorageEngine implements PartitionHost {
 
   /** Writes the recovery state if anything changed, then lets go of segments that no recovery needs (P5). */
   async checkpoint(): Promise<void> {
-    if (!this.#dirty || this.#fenced) return
-    this.#checkpointing = this.#checkpointing.catch(() => undefined).then(() => this.#checkpoint())
+    if (!this.#dirty && !this.#collectionDue) return
+    this.#checkpointing = this.#checkpointing.catch(() => undefined).then(() => this.#checkpointAndCollect())
     await this.#checkpointing
   }
 
-  async #checkpoint(): Promise<void> {
+  async #checkpointAndCollect(): Promise<void> {
+    if (this.#fenced) return
+    // Where nothing has changed, the newest checkpoint says what is needed now.
+    const needed = this.#dirty ? await this.#checkpoint() : this.#neededSegments()
+    if (needed === null) return
+    this.#collectionDue = true
+    await this.#collect(needed)
+    this.#collectionDue = false
+  }
+
+  /** Gives what is needed beside the checkpoint, as of its state; null when the lane was fenced. */
+  async #checkpoint(): Promise<NeededSegments | null> {
     const { store, env, options } = this.#deps
     if (this.#checkpointSeqs.at(-1) === this.#writer.committedSeq) await this.#advanceLane()
-    if (this.#fenced) return
+    if (this.#fenced) return null
     // From here to the encoding nothing may be awaited: the state must be that of one lane position.
     const seq = this.#writer.committedSeq
     this.#dirty = false
@@ -427,8 +456,7 @@ export class StorageEngine implements PartitionHost {
         lines.push(line)
       }
     }
-    const needed = this.#usage.needed(this.lane)
-    const oldNeeded = this.#oldLanes.map((old) => ({ old, needed: this.#usage.needed(old.lane) }))
+    const needed = this.#neededSegments()
     try {
       const written = await writeCheckpoint(store, env, this.lane, seq, encodeCheckpoint(lines), { signal: this.#stop.signal })
       if (written !== 'written') throw new Error(`the checkpoint of the lane was not written: ${written}`)
@@ -437,7 +465,11 @@ export class StorageEngine implements PartitionHost {
       throw error
     }
     this.#checkpointSeqs.push(seq)
-    await this.#collect(needed, oldNeeded)
+    return needed
+  }
+
+  #neededSegments(): NeededSegments {
+    return { own: this.#usage.needed(this.lane), old: this.#oldLanes.map((old) => ({ old, needed: this.#usage.needed(old.lane) })) }
   }
 
   /** A checkpoint is never replaced: where only flushing made progress, an empty control row takes the lane one step on. */
@@ -449,28 +481,32 @@ export class StorageEngine implements PartitionHost {
   }
 
   /** Segments below the oldest checkpoint that is kept and without unflushed batches go; lanes with nothing left are retired. */
-  async #collect(
-    needed: ReadonlySet<LogVersion>,
-    oldNeeded: readonly { readonly old: RecoveredLane; readonly needed: ReadonlySet<LogVersion> }[],
-  ): Promise<void> {
+  async #collect(needed: NeededSegments): Promise<void> {
     const { store, journal } = this.#deps
     const { brokerId, incarnation } = this.lane
-    const old = this.#checkpointSeqs.splice(0, this.#checkpointSeqs.length - checkpointsKept)
-    await store.delete(old.map((seq) => laneCheckpointKey(brokerId, incarnation, seq)))
-    await this.#collector.collect({ belowSeq: this.#checkpointSeqs[0]!, isNeeded: (seq) => needed.has(seq) })
-    for (const { old: dead, needed: still } of oldNeeded) {
+    const old = this.#checkpointSeqs.slice(0, -checkpointsKept)
+    if (old.length > 0) await store.delete(old.map((seq) => laneCheckpointKey(brokerId, incarnation, seq)))
+    this.#checkpointSeqs.splice(0, old.length)
+    await this.#collector.collect({ belowSeq: this.#checkpointSeqs[0]!, isNeeded: (seq) => needed.own.has(seq) })
+    const finished: RecoveredLane[] = []
+    await atOnce(LANES_AT_ONCE, needed.old, async ({ old: dead, needed: still }) => {
       await dead.collector.collect({ belowSeq: dead.fenceSeq, isNeeded: (seq) => still.has(seq) })
-      if (still.size > 0 || !dead.collector.isFinished) continue
+      if (still.size > 0 || !dead.collector.isFinished) return
       await this.#dropCheckpoints(dead.lane)
-      const retired = dead.lane.incarnation
-      await journal.append((state) => (state.incarnations.has(retired) ? [{ type: 'incarnation-retired', incarnation: retired }] : []))
-      this.#oldLanes = this.#oldLanes.filter((other) => other !== dead)
-    }
+      finished.push(dead)
+    })
+    if (finished.length === 0) return
+    await journal.append((state) =>
+      finished
+        .filter(({ lane }) => state.incarnations.has(lane.incarnation))
+        .map(({ lane }) => ({ type: 'incarnation-retired' as const, incarnation: lane.incarnation })),
+    )
+    this.#oldLanes = this.#oldLanes.filter((other) => !finished.includes(other))
   }
 
   async #dropCheckpoints(lane: LaneId): Promise<void> {
     const seqs = await checkpointSeqs(this.#deps.store, lane)
-    await this.#deps.store.delete(seqs.map((seq) => laneCheckpointKey(lane.brokerId, lane.incarnation, seq)))
+    if (seqs.length > 0) await this.#deps.store.delete(seqs.map((seq) => laneCheckpointKey(lane.brokerId, lane.incarnation, seq)))
   }
 
   /**
@@ -478,24 +514,33 @@ export class StorageEngine implements PartitionHost {
    * @param timeoutMs bound of the whole
    */
   async close(timeoutMs: number): Promise<void> {
-    this.#closing = true
+    this.#flushing = false
     const bound = new AbortController()
     const timer = this.env.clock.schedule(timeoutMs, () => bound.abort())
+    const over = aborted(bound.signal)
     try {
       if (!this.#fenced) {
-        await Promise.race([this.#writer.flush(), aborted(bound.signal)])
-        await this.#flusher.drain(bound.signal)
-        if (!bound.signal.aborted) await Promise.race([this.checkpoint().catch(() => undefined), aborted(bound.signal)])
-        await Promise.race([this.#writer.close(), aborted(bound.signal)])
+        await Promise.race([this.#writer.flush(), over])
+        await this.#flusher.drain(this.#topics.values(), bound.signal)
+        if (!bound.signal.aborted) await Promise.race([this.checkpoint().catch(() => undefined), over])
+        await Promise.race([this.#writer.close(), over])
       }
     } finally {
-      timer.cancel()
       this.#stop.abort()
       this.#writer.abandon()
       for (const topic of this.#topics.values()) for (const log of topic.logs) log.close()
-      await Promise.race([Promise.all([this.#flusher.close(), this.#maintenance.close(), ...this.#loops]), aborted(bound.signal)])
+      await Promise.race([Promise.all([this.#flusher.close(), this.#maintenance.close(), ...this.#loops]), over])
+      timer.cancel()
     }
   }
+}
+
+/** Offsets would be given a second time (P2): better not to start. */
+function lanesLost(topic: TopicLogs, log: StoredPartitionLog): string {
+  return (
+    `the table of ${topic.name} holds more of partition ${log.partition} than the lanes, which end at offset ${log.highWatermark}: ` +
+    'objects under lanes/ were lost or restored from an older copy'
+  )
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

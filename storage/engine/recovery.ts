@@ -1,19 +1,23 @@
 /**
- * What a start reads (DESIGN §4): the lanes of earlier incarnations are fenced, oldest first; the newest one that has a checkpoint gives the
+ * What a start reads (DESIGN §4): the lanes of earlier incarnations are fenced, all of them; the newest one that has a checkpoint gives the
  * state, and its later segments what came after. An incarnation without a checkpoint never acknowledged anything: the first checkpoint of a
  * lane is durable before its first segment.
+ *
+ * Others may be at work on the same lanes. Owners that do not know their end yet go on writing checkpoints and collecting, and so do earlier
+ * successors that were fenced before they served; whoever collects has a durable checkpoint first. So what was read counts only when no
+ * lane after the one that it came from has got a checkpoint meanwhile, and only when the journal, read last, knows of no later incarnation.
  */
 import type { Env } from '../env.ts'
-import type { JournalState } from '../journal/state.ts'
+import type { Journal } from '../journal/journal.ts'
+import { backoffMs } from '../log/create-once.ts'
 import { newestCheckpoint } from '../lane/checkpoint-store.ts'
-import type { LaneCheckpoint } from '../lane/checkpoint-store.ts'
 import { LaneCollector } from '../lane/collector.ts'
 import { fenceLane } from '../lane/fence.ts'
 import { LaneGapError, scanSegments } from '../lane/scan.ts'
 import type { LaneId, LaneRef, LaneRow } from '../lane/types.ts'
 import type { ObjectStore } from '../objects/object-store.ts'
 import type { PartitionCheckpoint } from '../partition/log.ts'
-import type { LogVersion } from '../types.ts'
+import type { Incarnation, LogVersion } from '../types.ts'
 import { decodeCheckpoint } from './checkpoint-codec.ts'
 
 /** A lane that will never grow again. */
@@ -36,39 +40,70 @@ export interface RecoveredBatch {
   readonly ref: LaneRef
 }
 
-const GAP_TRIES_MAX = 5
-
-/** Throws StoreErrors that are not retriable, and LaneGapError or SegmentCorruptError where a lane was damaged from outside. */
-export async function recover(store: ObjectStore, env: Env, state: JournalState, own: LaneId): Promise<Recovered> {
-  const lanes: RecoveredLane[] = []
-  for (const { incarnation, brokerId } of state.incarnations.values()) {
-    if (incarnation >= own.incarnation) continue
-    const lane = { brokerId, incarnation }
-    const { fenceSeq } = await fenceLane(store, env, lane, 0, own.incarnation)
-    lanes.push({ lane, fenceSeq, collector: new LaneCollector({ store, lane, of: { kind: 'dead', fenceSeq } }) })
+/** A later incarnation has registered: it has taken over or is about to, and what is in the lanes is its business now. */
+export class SupersededError extends Error {
+  constructor(own: Incarnation, successor: Incarnation) {
+    super(`another broker process (incarnation ${successor}) took over the store while this one (incarnation ${own}) was starting`)
+    this.name = 'SupersededError'
   }
-  for (const { lane, fenceSeq } of lanes.toReversed()) {
-    const found = await readLaneState(store, lane, fenceSeq)
-    if (found !== null) return { lanes, ...found }
-  }
-  return { lanes, partitions: [], batches: [], segments: 0 }
 }
 
-async function readLaneState(store: ObjectStore, lane: LaneId, fenceSeq: LogVersion): Promise<Omit<Recovered, 'lanes'> | null> {
-  let checkpoint: LaneCheckpoint | null = null
+/** Each try is one more step of somebody who does not know his end yet; they are few. */
+const TRIES_MAX = 12
+const FENCES_AT_ONCE = 16
+
+/**
+ * Leaves the journal at a state that knows every topic of which a batch is in the lanes: what was created before a lane was fenced.
+ * Throws StoreErrors that are not retriable, SupersededError, and LaneGapError or SegmentCorruptError where a lane was damaged from outside.
+ */
+export async function recover(store: ObjectStore, env: Env, journal: Journal, own: LaneId): Promise<Recovered> {
+  const before = [...journal.state.incarnations.values()].filter(({ incarnation }) => incarnation < own.incarnation)
+  const lanes: RecoveredLane[] = []
+  // Processes that crash at every start leave a lane each: the next start must not wait for one after the other.
+  await atOnce(FENCES_AT_ONCE, [...before.entries()], async ([at, { incarnation, brokerId }]) => {
+    const lane = { brokerId, incarnation }
+    const { fenceSeq } = await fenceLane(store, env, lane, 0, own.incarnation)
+    lanes[at] = { lane, fenceSeq, collector: new LaneCollector({ store, lane, of: { kind: 'dead', fenceSeq } }) }
+  })
   for (let attempt = 1; ; attempt++) {
-    checkpoint = await newestCheckpoint(store, lane)
-    if (checkpoint === null) return null
+    const found = await readState(store, lanes)
+    await journal.poll()
+    const successor = successorOf(journal, own.incarnation)
+    if (successor !== null) throw new SupersededError(own.incarnation, successor)
+    if (!(found instanceof LaneGapError)) {
+      if (found !== null) return { lanes, ...found }
+    } else if (attempt >= TRIES_MAX) throw found
+    await env.clock.sleep(backoffMs(env, attempt, 5, 500))
+  }
+}
+
+/** An incarnation after `own`, or null. */
+export function successorOf(journal: Journal, own: Incarnation): Incarnation | null {
+  for (const incarnation of journal.state.incarnations.keys()) if (incarnation > own) return incarnation
+  return null
+}
+
+/** Null when somebody was faster and the lanes must be looked at again. */
+async function readState(store: ObjectStore, lanes: readonly RecoveredLane[]): Promise<Omit<Recovered, 'lanes'> | LaneGapError | null> {
+  for (let at = lanes.length - 1; at >= 0; at--) {
+    const { lane, fenceSeq } = lanes[at]!
+    const checkpoint = await newestCheckpoint(store, lane)
+    if (checkpoint === null) continue
     try {
       const { batches, segments } = await readTail(store, lane, checkpoint.seq, fenceSeq)
+      if (await hasCheckpoint(store, lanes.slice(at + 1))) return null
       return { partitions: decodeCheckpoint(checkpoint.body), batches, segments }
     } catch (error) {
-      // The owner, not yet aware of its end, may have written a newer checkpoint and collected what lies below it.
-      if (!(error instanceof LaneGapError) || attempt >= GAP_TRIES_MAX) throw error
-      const newer = await newestCheckpoint(store, lane)
-      if (newer === null || newer.seq <= checkpoint.seq) throw error
+      if (error instanceof LaneGapError) return error
+      throw error
     }
   }
+  return (await hasCheckpoint(store, lanes)) ? null : { partitions: [], batches: [], segments: 0 }
+}
+
+async function hasCheckpoint(store: ObjectStore, lanes: readonly RecoveredLane[]): Promise<boolean> {
+  for (const { lane } of lanes) if ((await newestCheckpoint(store, lane)) !== null) return true
+  return false
 }
 
 async function readTail(
@@ -85,4 +120,22 @@ async function readTail(
     for (const row of segment.rows) batches.push({ row, ref: { lane, seq: segment.seq, start: row.start, end: row.end } })
   }
   return { batches, segments }
+}
+
+/** Runs `task` on every item, at most `limit` at a time; rejects with the first failure, after which nothing new is begun. */
+export async function atOnce<T>(limit: number, items: readonly T[], task: (item: T) => Promise<void>): Promise<void> {
+  const queue = items.values()
+  let failed = false
+  const work = async (): Promise<void> => {
+    for (const item of queue) {
+      if (failed) return
+      try {
+        await task(item)
+      } catch (error) {
+        failed = true
+        throw error
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, work))
 }

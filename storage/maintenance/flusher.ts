@@ -91,11 +91,7 @@ export class Flusher {
   /** To be called when a batch of the topic became durable: schedules a flush. Cheap when one is scheduled already. */
   touch(topic: FlushableTopic): void {
     if (this.#closed) return
-    let state = this.#states.get(topic.id)
-    if (state === undefined) {
-      state = { topic, timer: null, dueAtMs: Infinity, running: null, lastStartMs: -Infinity }
-      this.#states.set(topic.id, state)
-    }
+    const state = this.#stateOf(topic)
     if (state.timer !== null || state.running !== null) {
       if (state.running === null && state.dueAtMs > this.#now() && unflushedBytes(topic) >= topic.config.flushBytes) this.#arm(state, 0)
       return
@@ -104,22 +100,26 @@ export class Flusher {
   }
 
   /** Flushes everything that is durable now, for an orderly stop. Resolves when done or when the signal aborts. */
-  async drain(signal: AbortSignal): Promise<void> {
-    const stop = (): void => this.#abort.abort()
-    signal.addEventListener('abort', stop, { once: true })
-    try {
-      await Promise.all(
-        [...this.#states.values()].map(async (state) => {
-          while (!signal.aborted && !state.topic.deleted && unflushedBytes(state.topic) > 0) {
-            const before = unflushedBytes(state.topic)
-            await this.#run(state)
-            if (unflushedBytes(state.topic) >= before) return
-          }
-        }),
-      )
-    } finally {
-      signal.removeEventListener('abort', stop)
+  async drain(topics: Iterable<FlushableTopic>, signal: AbortSignal): Promise<void> {
+    const { promise: over, resolve: stop } = Promise.withResolvers<void>()
+    const onAbort = (): void => {
+      this.#abort.abort()
+      stop()
     }
+    if (signal.aborted) return onAbort()
+    signal.addEventListener('abort', onAbort, { once: true })
+    const drainTopic = async (topic: FlushableTopic): Promise<void> => {
+      const state = this.#stateOf(topic)
+      // What runs already may have been planned before the last batches came.
+      await state.running
+      while (!signal.aborted && !topic.deleted && unflushedBytes(topic) > 0) {
+        const before = unflushedBytes(topic)
+        await this.#run(state)
+        if (unflushedBytes(topic) >= before) return
+      }
+    }
+    await Promise.race([Promise.all([...topics].map(drainTopic)), over])
+    signal.removeEventListener('abort', onAbort)
   }
 
   forget(topicId: string): void {
@@ -133,7 +133,16 @@ export class Flusher {
     this.#closed = true
     this.#abort.abort()
     for (const state of this.#states.values()) state.timer?.cancel()
-    await Promise.all([...this.#states.values()].map((state) => state.running))
+    await Promise.all(Array.from(this.#states.values(), async (state) => state.running))
+  }
+
+  #stateOf(topic: FlushableTopic): TopicState {
+    let state = this.#states.get(topic.id)
+    if (state === undefined) {
+      state = { topic, timer: null, dueAtMs: Infinity, running: null, lastStartMs: -Infinity }
+      this.#states.set(topic.id, state)
+    }
+    return state
   }
 
   #now(): number {
@@ -192,12 +201,15 @@ export class Flusher {
     await topic.ensureTable()
     const startedMs = this.#now()
     for (let attempt = 0; attempt < REPLANS_MAX; attempt++) {
-      adoptFlushed(topic)
+      if (adoptFlushed(topic) !== null) {
+        this.#deps.observer.trouble(topic.name, 'the table holds more than this process has written: another one has taken over')
+        return this.#deps.options.retryMs
+      }
       const runs = planRuns(topic)
       if (runs.length === 0) return 0
       const files = await this.#write(topic, runs)
       if (topic.deleted) return 0
-      const change = changeOf(topic, runs, files, this.#deps.env)
+      const change = changeOf(runs, files, topic.id, this.#deps.env)
       const outcome = await this.#commit(topic, change)
       switch (outcome.kind) {
         case 'committed': {
@@ -225,13 +237,18 @@ export class Flusher {
   }
 
   /** Repeats the same change until its outcome is known: an unknown one may land later and must never be built a second time. */
-  async #commit(topic: FlushableTopic, change: TableChange): Promise<CommitOutcome> {
+  #commit(topic: FlushableTopic, change: TableChange): Promise<CommitOutcome> {
+    return this.#insist(topic, 'the commit of a flush is not settled yet and is tried again', () => topic.table.commit(change))
+  }
+
+  /** Tries again while the store is in trouble; throws what else comes up, and what came last when the flusher stops. */
+  async #insist<T>(topic: FlushableTopic, message: string, task: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await topic.table.commit(change)
+        return await task()
       } catch (error) {
         if (!(error instanceof StoreError && error.retriable) || this.#abort.signal.aborted || topic.deleted) throw error
-        this.#deps.observer.trouble(topic.name, 'the commit of a flush is not settled yet and is tried again', error)
+        this.#deps.observer.trouble(topic.name, message, error)
         await this.#deps.env.clock.sleep(backoffMs(this.#deps.env, attempt, 100, 10_000), this.#abort.signal)
       }
     }
@@ -239,7 +256,8 @@ export class Flusher {
 
   /** Another log store may have overwritten the commit (DELTA-FACTS): then the flush is built again on what is there now. */
   async #verify(topic: FlushableTopic, version: number, change: TableChange): Promise<boolean> {
-    const verified = await topic.table.verifyCommit(version, change.commitId, [])
+    const verify = () => topic.table.verifyCommit(version, change.commitId, [])
+    const verified = await this.#insist(topic, 'the commit of a flush could not be read back and is read again', verify)
     switch (verified.kind) {
       case 'intact':
         return true
@@ -316,6 +334,8 @@ export class Flusher {
 interface PlannedRun {
   readonly log: StoredPartitionLog
   readonly run: FlushRun
+  /** Where the table's transaction stood when the run was planned: what others commit from then on must make it a conflict (P4). */
+  readonly txn: number | null
 }
 
 interface WrittenFile {
@@ -332,13 +352,19 @@ function unflushedBytes(topic: FlushableTopic): number {
   return bytes
 }
 
-/** What the table says is flushed is flushed, whoever did it: after a conflict, and after a recovery. */
-export function adoptFlushed(topic: FlushableTopic): void {
+/**
+ * What the table says is flushed is flushed, whoever did it: after a conflict, and after a recovery. Gives a partition of which the table
+ * holds more than is known here to be durable, null where all is well: a successor has flushed, or lanes were lost.
+ */
+export function adoptFlushed(topic: FlushableTopic): StoredPartitionLog | null {
+  let ahead: StoredPartitionLog | null = null
   for (const log of topic.logs) {
     const flushed = topic.table.flushedOffset(flushAppId(topic.id, log.partition), log.partition)
-    if (flushed.kind === 'known') log.markFlushed(flushed.offset)
-    else log.markFlushed(flushed.atLeast)
+    // Statistics say what outsiders may have appended as well; only a transaction is our own word.
+    if (flushed.kind === 'known' && flushed.source === 'txn' && flushed.offset > log.highWatermark) ahead = log
+    else log.markFlushed(flushed.kind === 'known' ? flushed.offset : flushed.atLeast)
   }
+  return ahead
 }
 
 function planRuns(topic: FlushableTopic): PlannedRun[] {
@@ -348,13 +374,13 @@ function planRuns(topic: FlushableTopic): PlannedRun[] {
     if (log.unflushedBytes === 0) continue
     const run = log.flushRun(room)
     if (run === null) continue
-    runs.push({ log, run })
+    runs.push({ log, run, txn: topic.table.snapshot.txn(flushAppId(topic.id, log.partition)) ?? null })
     room = Math.max(1, room - run.bytes)
   }
   return runs
 }
 
-function changeOf(topic: FlushableTopic, runs: readonly PlannedRun[], files: readonly WrittenFile[], env: Env): TableChange {
+function changeOf(runs: readonly PlannedRun[], files: readonly WrittenFile[], topicId: string, env: Env): TableChange {
   const nowMs = env.clock.now()
   const adds: AddFile[] = files.map((file) => ({
     path: encodePath(file.path),
@@ -369,9 +395,6 @@ function changeOf(topic: FlushableTopic, runs: readonly PlannedRun[], files: rea
     operation: 'STREAMING UPDATE',
     adds,
     removes: [],
-    txns: runs.map(({ log, run }) => {
-      const appId = flushAppId(topic.id, log.partition)
-      return { appId, from: topic.table.snapshot.txn(appId) ?? null, to: run.endOffset }
-    }),
+    txns: runs.map(({ log, run, txn }) => ({ appId: flushAppId(topicId, log.partition), from: txn, to: run.endOffset })),
   }
 }

@@ -11,6 +11,8 @@ const NOT_RESIDENT = new Uint8Array(0)
 export interface BatchOwner {
   batchDurable(entry: BatchEntry): void
   batchFailed(entry: BatchEntry, reason: LaneFailure): void
+  /** Its bytes are no longer in memory. */
+  batchEvicted(entry: BatchEntry): void
 }
 
 export class BatchEntry implements LaneEntry, CachedBatch {
@@ -65,6 +67,7 @@ export class BatchEntry implements LaneEntry, CachedBatch {
 
   evict(): void {
     this.bytes = NOT_RESIDENT
+    this.#owner.batchEvicted(this)
   }
 
   durable(lane: LaneId, seq: LogVersion, start: number, end: number): void {

@@ -36,9 +36,11 @@ export class HotCache {
 
   /** Evicts from the oldest on until the budget holds or the oldest is not durable. */
   trim(): void {
-    while (this.#bytes > this.#bytesMax && this.#head < this.#queue.length) {
-      const oldest = this.#queue[this.#head]!
-      if (!oldest.evictable) return
+    for (;;) {
+      const oldest = this.#queue[this.#head]
+      if (oldest === undefined || oldest === null) return
+      // One that left by itself costs nothing but its place.
+      if (oldest.sizeBytes > 0 && (this.#bytes <= this.#bytesMax || !oldest.evictable)) return
       this.#queue[this.#head] = null
       this.#head++
       if (oldest.sizeBytes > 0) {

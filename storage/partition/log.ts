@@ -7,6 +7,7 @@ import type { BatchHeader } from '../../protocol/records/batch.ts'
 import { validateProduceBatch } from '../../protocol/records/validate.ts'
 import type { RefusedBatch } from '../../protocol/records/validate.ts'
 import type { Env } from '../env.ts'
+import { LaneObjectMissingError } from '../lane/read-batches.ts'
 import type { LaneFailure, LaneRef, LaneRow } from '../lane/types.ts'
 import { assertNever } from '../types.ts'
 import type { Offset, Uuid } from '../types.ts'
@@ -33,6 +34,8 @@ import type {
 const TIMESTAMP_MAX_MS = Math.floor(Number.MAX_SAFE_INTEGER / 1000)
 
 const LOG_APPEND_TIME_BIT = 1 << 3
+/** How often a look-up by time starts again because batches were flushed and collected under it. */
+const LOOK_UPS_MAX = 4
 
 /** What a partition log needs from the storage engine around it. */
 export interface PartitionHost {
@@ -258,14 +261,16 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
   /** The topic is gone: memory is freed and the lanes no longer keep its batches. */
   delete(): void {
     this.#close('deleted')
-    for (let i = this.#head; i < this.#entries.length; i++) {
-      const entry = this.#entries[i]!
-      this.#host.cache.released(entry.sizeBytes)
-      entry.evict()
-      if (entry.ref !== null && entry.lastOffset >= this.#flushed) this.#host.batchReleased(entry)
-    }
+    const entries = this.#entries.slice(this.#head)
     this.#entries = []
     this.#head = 0
+    for (const entry of entries) {
+      // The lane still has to write it: its bytes go once it is durable, when their turn in the cache comes.
+      if (entry.ref === null) continue
+      this.#host.cache.released(entry.sizeBytes)
+      entry.evict()
+      if (entry.lastOffset >= this.#flushed) this.#host.batchReleased(entry)
+    }
     this.#unflushedBytes = 0
     this.#oldestUnflushedMs = null
   }
@@ -276,7 +281,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     const waiters = this.#waiters
     this.#waiters = []
     for (const waiter of waiters) waiter.done(waiter.lastOffset < this.#highWatermark ? 'durable' : state)
-    for (const listener of [...this.#listeners]) listener()
+    for (const listener of Array.from(this.#listeners)) listener()
   }
 
   /** Wakes waiters and listeners once per segment, not once per batch. */
@@ -290,7 +295,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
       while (count < waiters.length && waiters[count]!.lastOffset < this.#highWatermark) count++
       const ready = waiters.splice(0, count)
       for (const waiter of ready) waiter.done('durable')
-      for (const listener of [...this.#listeners]) listener()
+      for (const listener of Array.from(this.#listeners)) listener()
     })
   }
 
@@ -350,25 +355,23 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
   }
 
   async #readCold(request: ReadRequest, limit: Offset): Promise<ReadOutcome> {
-    const endOffset = Math.min(limit, this.#flushed)
     try {
-      const batches = await this.#host.cold.read(this, request.fromOffset, endOffset, request.maxBytes)
-      if (this.#state !== 'open') return { kind: this.#state }
-      if (batches.length === 0) {
-        // No row is left between here and the flushed offset: continue where memory begins.
+      for (let from = request.fromOffset; from < limit; ) {
+        const endOffset = Math.min(limit, this.#flushed)
+        const batches = await this.#host.cold.read(this, from, endOffset, request.maxBytes)
+        if (this.#state !== 'open') return { kind: this.#state }
+        if (batches.length > 0) return limited(batches, request)
+        // No row is left up to here: what follows is in memory, or has been flushed and dropped from it since.
         const next = this.#firstEntryAtOrAfter(endOffset)
         const entry = this.#entries[next]
-        if (entry === undefined || entry.lastOffset >= limit) return NOTHING
-        return entry.resident ? this.#readMemory(request, next, limit) : await this.#readLane({ ...request, fromOffset: entry.baseOffset }, next, limit)
+        if (entry !== undefined && entry.baseOffset <= endOffset) {
+          if (entry.lastOffset >= limit) return NOTHING
+          return entry.resident ? this.#readMemory(request, next, limit) : await this.#readLane({ ...request, fromOffset: endOffset }, next, limit)
+        }
+        if (endOffset <= from) break
+        from = endOffset
       }
-      const chunks: Uint8Array[] = []
-      let bytes = 0
-      for (const batch of batches) {
-        if (bytes + batch.length > request.maxBytes && !(chunks.length === 0 && request.atLeastOne)) break
-        chunks.push(batch)
-        bytes += batch.length
-      }
-      return { kind: 'records', chunks, bytes }
+      return NOTHING
     } catch (error) {
       return { kind: 'unavailable', reason: messageOf(error) }
     }
@@ -386,30 +389,45 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     return low
   }
 
-  async offsetForTimestamp(timestampMs: number): Promise<OffsetAndTimestamp | null> {
-    const memoryStart = this.#entries[this.#head]?.baseOffset ?? this.#highWatermark
-    if (memoryStart > this.#logStart && this.#flushed > this.#logStart) {
-      const cold = await this.#host.cold.offsetForTimestamp(this, timestampMs)
-      if (cold !== null) return cold
-    }
-    for (const entry of this.#visibleEntries()) {
-      if (entry.maxTimestamp < timestampMs) continue
-      const found = findTimestamp(await this.#bytesOf(entry), timestampMs)
-      if (found !== null) return { ...found, leaderEpoch: entry.leaderEpoch }
-    }
-    return null
+  offsetForTimestamp(timestampMs: number): Promise<OffsetAndTimestamp | null> {
+    return this.#lookUp(async (entries, hasOlder) => {
+      const cold = hasOlder ? await this.#host.cold.offsetForTimestamp(this, timestampMs) : null
+      if (cold !== null) return { ...cold, leaderEpoch: this.#epochs.epochOf(cold.offset) }
+      for (const entry of entries) {
+        if (entry.maxTimestamp < timestampMs) continue
+        const found = findTimestamp(await this.#bytesOf(entry), timestampMs)
+        if (found !== null) return { ...found, leaderEpoch: entry.leaderEpoch }
+      }
+      return null
+    })
   }
 
-  async offsetOfMaxTimestamp(): Promise<OffsetAndTimestamp | null> {
-    let best: OffsetAndTimestamp | null = null
-    const memoryStart = this.#entries[this.#head]?.baseOffset ?? this.#highWatermark
-    if (memoryStart > this.#logStart && this.#flushed > this.#logStart) best = await this.#host.cold.offsetOfMaxTimestamp(this)
-    let bestEntry: BatchEntry | null = null
-    for (const entry of this.#visibleEntries()) {
-      if (entry.maxTimestamp > (bestEntry?.maxTimestamp ?? best?.timestampMs ?? -2)) bestEntry = entry
+  offsetOfMaxTimestamp(): Promise<OffsetAndTimestamp | null> {
+    return this.#lookUp(async (entries, hasOlder) => {
+      const cold = hasOlder ? await this.#host.cold.offsetOfMaxTimestamp(this) : null
+      let bestEntry: BatchEntry | null = null
+      for (const entry of entries) {
+        if (entry.maxTimestamp > (bestEntry?.maxTimestamp ?? cold?.timestampMs ?? -2)) bestEntry = entry
+      }
+      if (bestEntry !== null) return { ...maxTimestampOf(await this.#bytesOf(bestEntry)), leaderEpoch: bestEntry.leaderEpoch }
+      return cold === null ? null : { ...cold, leaderEpoch: this.#epochs.epochOf(cold.offset) }
+    })
+  }
+
+  /**
+   * Runs a search over the table (where `hasOlder`) and then the entries. The entries are taken before anything is awaited: what leaves
+   * memory during the search is in the table only, perhaps in a version that was not searched. Where an entry turns out to be gone from
+   * its lane as well, it has been flushed, and the search starts again.
+   */
+  async #lookUp<T>(search: (entries: readonly BatchEntry[], hasOlder: boolean) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      const memoryStart = this.#entries[this.#head]?.baseOffset ?? this.#highWatermark
+      try {
+        return await search(this.#visibleEntries(), memoryStart > this.#logStart && this.#flushed > this.#logStart)
+      } catch (error) {
+        if (!(error instanceof LaneObjectMissingError) || attempt >= LOOK_UPS_MAX) throw error
+      }
     }
-    if (bestEntry !== null) best = { ...maxTimestampOf(await this.#bytesOf(bestEntry)), leaderEpoch: bestEntry.leaderEpoch }
-    return best
   }
 
   #visibleEntries(): BatchEntry[] {
@@ -465,7 +483,12 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     this.#dropHead()
   }
 
-  /** Forgets batches at the front that are flushed and no longer in memory. Called by the engine from time to time, too. */
+  /** A batch left the cache; what the table has too is forgotten with it. */
+  batchEvicted(entry: BatchEntry): void {
+    if (entry === this.#entries[this.#head]) this.#dropHead()
+  }
+
+  /** Forgets batches at the front that are flushed and no longer in memory. */
   #dropHead(): void {
     while (this.#head < this.#entries.length) {
       const entry = this.#entries[this.#head]!
@@ -540,6 +563,18 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
 }
 
 const NOTHING: ReadOutcome = { kind: 'records', chunks: [], bytes: 0 }
+
+/** As many of the batches as the request takes. */
+function limited(batches: readonly Uint8Array[], request: ReadRequest): ReadOutcome {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for (const batch of batches) {
+    if (bytes + batch.length > request.maxBytes && !(chunks.length === 0 && request.atLeastOne)) break
+    chunks.push(batch)
+    bytes += batch.length
+  }
+  return { kind: 'records', chunks, bytes }
+}
 
 function producerBatch(header: BatchHeader): { producerId: number; producerEpoch: number; baseSequence: number; recordCount: number } {
   return {

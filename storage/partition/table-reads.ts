@@ -102,14 +102,19 @@ export class TableReads implements ColdReads {
 
   async offsetForTimestamp(log: PartitionLog, timestampMs: number): Promise<OffsetAndTimestamp | null> {
     return await this.#searching(log, async (table) => {
+      let best: OffsetAndTimestamp | null = null
       for (const file of await this.#filesInOrder(log, table)) {
+        // Files that others rewrote may overlap: one that begins later may still hold an earlier match.
+        if (best !== null && file.first > best.offset) break
         if (file.maxTimestampMs !== undefined && file.maxTimestampMs < timestampMs) continue
         for await (const batch of this.#batchesOf(log, table, file)) {
           const found = findTimestamp(batch, timestampMs)
-          if (found !== null && found.offset >= log.logStartOffset) return { ...found, leaderEpoch: log.leaderEpoch }
+          if (found === null) continue
+          if (best === null || found.offset < best.offset) best = { ...found, leaderEpoch: log.leaderEpoch }
+          break
         }
       }
-      return null
+      return best
     })
   }
 

@@ -138,6 +138,7 @@ export class SimProcess implements Env {
   #steps = 0
   /** What came while it was paused, in order. */
   #deferred: (() => void)[] = []
+  #catchingUp = false
   /** Virtual time that its monotonic clock has not seen. */
   #sleptMs = 0
   #pausedAtMs = 0
@@ -198,9 +199,20 @@ export class SimProcess implements Env {
     if (this.#state !== 'paused') return
     this.#state = 'running'
     if (asleep) this.#sleptMs += this.#world.nowMs - this.#pausedAtMs
-    const deferred = this.#deferred
-    this.#deferred = []
-    for (const task of deferred) this.#world.setTimer(0, () => this.step(task))
+    this.#catchUp()
+  }
+
+  /** One after the other, before anything that comes now: the bytes of a connection stay in order. */
+  #catchUp(): void {
+    if (this.#deferred.length === 0 || this.#catchingUp) return
+    this.#catchingUp = true
+    this.#world.setTimer(0, () => {
+      this.#catchingUp = false
+      if (this.#state !== 'running') return
+      const task = this.#deferred.shift()
+      if (task !== undefined) this.#run(task)
+      this.#catchUp()
+    })
   }
 
   /** Kills the process at its n-th await point from now: a timer that fires, a store call that begins, or its answer. */
@@ -215,8 +227,18 @@ export class SimProcess implements Env {
     this.#atTheEnd = 'pause'
   }
 
+  /** Takes back `killAfter` and `pauseAfter`. */
+  disarm(): void {
+    this.#stepsLeft = Infinity
+  }
+
   /** Runs the task now, after `resume`, or never. */
   step(task: () => void): void {
+    if (this.#state === 'running' && this.#deferred.length > 0) this.#deferred.push(task)
+    else this.#run(task)
+  }
+
+  #run(task: () => void): void {
     if (this.#state === 'running' && this.#stepsLeft-- <= 0) {
       this.#stepsLeft = Infinity
       if (this.#atTheEnd === 'kill') this.kill()
@@ -283,7 +305,7 @@ class ProcessStore implements ObjectStore {
       this.#process.step(() => {
         call().then(
           (value) => this.#process.step(() => done(value)),
-          (error: unknown) => this.#process.step(() => fail(error as Error)),
+          (error: unknown) => this.#process.step(() => fail(error)),
         )
       })
     })

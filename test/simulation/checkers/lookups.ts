@@ -1,0 +1,25 @@
+/** ListOffsets over all tiers: the first record at or after a time, and the record with the greatest timestamp. */
+import type { ReadBack } from '../read-back.ts'
+import type { SimBroker } from '../sim-broker.ts'
+import { simEpochMs } from '../sim-env.ts'
+import type { World } from '../world.ts'
+
+export async function checkLookups(world: World, broker: SimBroker, { ledger, records }: ReadBack): Promise<void> {
+  const log = broker.partition(ledger.topic.record.id, ledger.partition)
+  if (log === null) return
+  const { env } = world
+  const some = records[env.below(Math.max(1, records.length))]
+  for (const target of [0, Math.floor(simEpochMs + env.random() * env.nowMs), some?.timestamp ?? 5, simEpochMs * 2]) {
+    const found = await log.offsetForTimestamp(target)
+    const expected = records.find(({ timestamp }) => timestamp >= target)
+    if (found?.offset !== expected?.offset || found?.timestampMs !== expected?.timestamp) {
+      world.fail(`lookup: ${ledger.name} at ${target}: offset ${found?.offset} instead of ${expected?.offset} at ${broker.name}`)
+    }
+  }
+  const greatest = await log.offsetOfMaxTimestamp()
+  let expected = records[0]
+  for (const record of records) if (record.timestamp > expected!.timestamp) expected = record
+  if (greatest?.offset !== expected?.offset) {
+    world.fail(`lookup: ${ledger.name}: the greatest timestamp is at ${greatest?.offset} instead of ${expected?.offset} at ${broker.name}`)
+  }
+}

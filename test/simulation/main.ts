@@ -1,0 +1,43 @@
+/**
+ * Many seeds: `node test/simulation/main.ts [--mode random] [--seeds 5000] [--from 1]`. Prints each seed that fails with the command that
+ * replays it, then a summary; the exit code is 1 when one failed.
+ */
+import { parseArgs } from 'node:util'
+import { modes, replayCommand, runOne } from './runs.ts'
+import type { Mode } from './runs.ts'
+
+const failuresShownMax = 20
+
+const { values } = parseArgs({
+  options: {
+    mode: { type: 'string' },
+    seeds: { type: 'string', default: '1000' },
+    from: { type: 'string', default: '1' },
+  },
+})
+// Most errors of a run are simulated ones, and their stacks cost more than the rest of it.
+Error.stackTraceLimit = 0
+
+let passed = 0
+let failed = 0
+const counts: Record<string, number> = {}
+const startedMs = Date.now()
+for (const mode of values.mode === undefined ? modes : [values.mode as Mode]) {
+  const from = Number(values.from)
+  for (let seed = from; seed < from + Number(values.seeds); seed++) {
+    const world = await runOne(mode, seed)
+    for (const [what, n] of Object.entries(world.counts)) counts[what] = (counts[what] ?? 0) + n
+    if (world.violations.length === 0) {
+      passed++
+      continue
+    }
+    if (++failed > failuresShownMax) continue
+    console.log(`FAILED ${replayCommand(mode, seed)}`)
+    for (const violation of world.violations.slice(0, 3)) console.log(`  ${violation.slice(0, 600)}`)
+  }
+}
+const seconds = (Date.now() - startedMs) / 1000
+console.log(Object.entries(counts).map(([what, n]) => `${what}: ${n}`).join(', '))
+console.log(`${passed + failed} seeds in ${seconds.toFixed(1)} s, ${((passed + failed) / seconds).toFixed(1)} seeds/s`)
+console.log(`${passed} passed, ${failed} failed`)
+process.exitCode = failed > 0 ? 1 : 0

@@ -1,0 +1,38 @@
+/** Everything that a broker serves of a partition, for the checkers. */
+import type { DecodedRecord } from '../../protocol/records/record.ts'
+import { fetchFrom, takeRecords } from './clients.ts'
+import type { PartitionLedger } from './ledger.ts'
+import type { SimBroker } from './sim-broker.ts'
+import type { World } from './world.ts'
+
+export interface ReadBack {
+  readonly ledger: PartitionLedger
+  /** Record n has offset n. */
+  readonly records: readonly DecodedRecord[]
+}
+
+/** Reads all of the partition from offset 0 on; null (and a violation) when the broker does not serve all of it. */
+export async function readBack(world: World, broker: SimBroker, ledger: PartitionLedger): Promise<ReadBack | null> {
+  const log = broker.partition(ledger.topic.record.id, ledger.partition)
+  if (log === null) {
+    world.fail(`P1: ${ledger.name} is not there at ${broker.name}`)
+    return null
+  }
+  const records: DecodedRecord[] = []
+  const endOffset = log.highWatermark
+  for (let tries = 0; records.length < endOffset; ) {
+    const maxBytes = world.env.oneIn(4) ? 1 + world.env.below(5000) : 1_000_000
+    const reply = await fetchFrom(world, broker, ledger, records.length, maxBytes)
+    if (reply?.kind === 'records' && reply.bytes > 0) {
+      const before = records.length
+      for (const record of takeRecords(world, ledger, records.length, reply, broker.name).records) records.push(record)
+      if (records.length > before) continue
+    }
+    if (++tries > 20) {
+      world.fail(`P1: ${ledger.name}@${records.length} of ${endOffset} cannot be read at ${broker.name}: ${JSON.stringify(reply)}`)
+      return null
+    }
+    await world.env.clock.sleep(50)
+  }
+  return { ledger, records }
+}

@@ -1,0 +1,21 @@
+/** The kinds of runs by name, and the command that replays one. */
+import { randomRun } from './random-run.ts'
+import { World } from './world.ts'
+
+export const modes = ['random'] as const
+export type Mode = (typeof modes)[number]
+
+/** Never rejects: what a run throws is a violation too. */
+export async function runOne(mode: Mode, seed: number, onTrace?: (line: string) => void): Promise<World> {
+  try {
+    return await randomRun(seed, onTrace)
+  } catch (error) {
+    const world = new World(seed)
+    world.violations.push(error instanceof Error ? (error.stack ?? error.message) : String(error))
+    return world
+  }
+}
+
+export function replayCommand(mode: Mode, seed: number): string {
+  return `npx node test/simulation/replay.ts --mode ${mode} --seed ${seed}`
+}
