@@ -36,7 +36,8 @@ import org.apache.kafka.common.record.internal.SimpleRecord;
  */
 public class Golden {
     private static final int[] KEYS = {
-        0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 32, 37, 42, 44, 60, 75,
+        0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 29, 30, 31, 32, 33, 34, 35, 37, 42, 43, 44, 45, 46, 47, 55,
+        57, 60, 61, 65, 66, 71, 72, 74, 75,
     };
     private static final long SAFE_MAX = 9007199254740991L;
     private static final HexFormat HEX = HexFormat.of();
@@ -150,7 +151,7 @@ public class Golden {
         if (!full && current != null) return current;
         int n = ++counter;
         if (raw == boolean.class) return full;
-        if (raw == byte.class) return (byte) (n % 2 == 0 ? n : -n);
+        if (raw == byte.class || raw == Byte.class) return (byte) (n % 2 == 0 ? n : -n);
         if (raw == short.class || raw == Short.class) return (short) (300 + n);
         if (raw == int.class || raw == Integer.class) return n % 3 == 0 ? -n * 10_000_019 : n * 10_000_019;
         if (raw == long.class || raw == Long.class) return n % 3 == 0 ? Long.MAX_VALUE : n % 3 == 1 ? n * 5_000_000_029L : -n * 70_000_000_001L;
