@@ -3,6 +3,8 @@
  * outside of this program is one line that says what to do.
  */
 import type { Env } from '../../storage/env.ts'
+import { LaneGapError } from '../../storage/lane/scan.ts'
+import { SegmentCorruptError } from '../../storage/lane/segment.ts'
 import { MeteredStore } from '../../storage/objects/metered-store.ts'
 import { StoreError } from '../../storage/objects/object-store.ts'
 import type { ObjectStore } from '../../storage/objects/object-store.ts'
@@ -150,7 +152,13 @@ function watchForBugs(log: Logger): void {
 function explain(error: unknown, config: Config): string | null {
   if (error instanceof StoreError) {
     const remedies = config.store.startsWith('s3://') ? s3Remedies : directoryRemedies
-    return `the store cannot be used: ${error.message}${remedies[error.kind] ?? ''}`
+    return `the store cannot be used: ${sentence(error.message)}${remedies[error.kind] ?? ''}`
+  }
+  if (error instanceof SegmentCorruptError || error instanceof LaneGapError) {
+    const remedy = /format version/.test(error.message)
+      ? 'Use the release that wrote it'
+      : 'Objects under lanes/ were damaged, removed or taken from an older copy: restore them'
+    return `the store cannot be used: ${sentence(error.message)}. ${remedy}`
   }
   const { code, syscall, address, port } = error as { code?: string; syscall?: string; address?: string; port?: number }
   if (syscall !== 'listen' && syscall !== 'getaddrinfo' && syscall !== 'bind') return null
@@ -167,6 +175,11 @@ function explain(error: unknown, config: Config): string | null {
     default:
       return null
   }
+}
+
+/** In one line, and without its full stop. */
+function sentence(message: string): string {
+  return message.replaceAll(/\s+/g, ' ').replace(/[.\s]+$/, '')
 }
 
 const s3Remedies: Partial<Record<StoreError['kind'], string>> = {

@@ -22,6 +22,7 @@ import type { Env } from '../env.ts'
 import { createOnce } from '../log/create-once.ts'
 import type { CreateOnceOptions } from '../log/create-once.ts'
 import type { ObjectStore } from '../objects/object-store.ts'
+import { StoreError } from '../objects/object-store.ts'
 import { laneCheckpointKey, laneCheckpointPrefix } from '../paths.ts'
 import type { LogVersion } from '../types.ts'
 import { checkpointBytesMax } from './limits.ts'
@@ -72,21 +73,29 @@ export async function writeCheckpoint(
 }
 
 /**
- * The newest checkpoint that is whole; null when there is none. What is damaged is told to `onCorrupt` and skipped. Whoever recovers a
+ * The newest checkpoint that is whole; null when the lane has none. What is damaged is told to `onCorrupt` and skipped. Whoever recovers a
  * lane calls it after `fenceLane`, never before: the owner could write a newer one and delete what the older one needs.
+ *
+ * Throws StoreError `invalid` where all are damaged, since a lane that has one may hold acknowledged records, which to pass over would lose
+ * them; and where one was written by a newer release.
  */
 export async function newestCheckpoint(
   store: ObjectStore,
   lane: LaneId,
   onCorrupt?: (seq: LogVersion, reason: string) => void,
 ): Promise<LaneCheckpoint | null> {
+  let damaged: string | null = null
   for (const seq of (await checkpointSeqs(store, lane)).toReversed()) {
-    const bytes = await store.get(laneCheckpointKey(lane.brokerId, lane.incarnation, seq))
+    const key = laneCheckpointKey(lane.brokerId, lane.incarnation, seq)
+    const bytes = await store.get(key)
     if (bytes === null) continue
     const result = decodeCheckpoint(bytes, lane, seq)
     if (typeof result !== 'string') return { seq, body: result }
+    if (isOfNewerFormat(bytes)) throw new StoreError('invalid', `${key} has ${result}: use a newer release`)
+    damaged ??= `${key} is damaged (${result}), and there is no other checkpoint of its lane: restore it from a copy`
     onCorrupt?.(seq, result)
   }
+  if (damaged !== null) throw new StoreError('invalid', damaged)
   return null
 }
 
@@ -139,6 +148,12 @@ function encodeCheckpoint(
   const trailer = Buffer.alloc(checksumBytes)
   writeInt32(trailer, 0, sum)
   return [header, ...body, trailer]
+}
+
+/** Whole, but not of ours: magic and checksum stay where they are in later formats. */
+function isOfNewerFormat(bytes: Uint8Array): boolean {
+  const end = bytes.byteLength - checksumBytes
+  return end >= headerBytes && readInt16(bytes, 8) > formatVersion && crc32c(bytes.subarray(0, end)) === readUint32(bytes, end)
 }
 
 /** The body, or why there is none. */

@@ -109,7 +109,7 @@ export class PutIfAbsentLog<E extends LogEntry> {
     try {
       value = JSON.parse(new TextDecoder().decode(bytes))
     } catch (cause) {
-      throw new StoreError('invalid', `${key} is not JSON`, { cause })
+      throw new StoreError('invalid', `${key} is not JSON: it was damaged, restore it from a copy`, { cause })
     }
     return this.#options.decode(value, version)
   }

@@ -56,6 +56,8 @@ export class DirectoryStore implements ObjectStore {
   readonly #folders: DurableFolders
   readonly #tempName: string
   #tempCount = 0
+  /** Of the root as it was opened. */
+  #identity = ''
 
   /** Use {@link openDirectoryStore}. `root` is absolute. */
   constructor(root: string, env: Pick<Env, 'clock' | 'uuid'>) {
@@ -70,16 +72,13 @@ export class DirectoryStore implements ObjectStore {
   /** Creates the root and `.tmp/`, removes what is left over there. */
   async prepare(): Promise<void> {
     try {
-      const created = await mkdir(this.#temp, { recursive: true })
-      // Every folder above the first one that is new must know its new entry.
-      const top = created === undefined ? this.#temp : dirname(created)
-      for (let folder = dirname(this.#temp); folder.length >= top.length; folder = dirname(folder)) {
+      for (const folder of await makeFolders(this.#temp)) {
         // A parent that may be written but not read cannot be synced by us.
-        await syncFolder(folder).catch((error: unknown) => {
+        await syncFolder(dirname(folder)).catch((error: unknown) => {
           if (codeOf(error) !== 'EACCES') throw error
         })
-        if (folder === dirname(folder)) break
       }
+      this.#identity = identityOf(await stat(this.#root))
       const now = this.#env.clock.now()
       for (const name of await readdir(this.#temp)) {
         const file = join(this.#temp, name)
@@ -243,10 +242,24 @@ export class DirectoryStore implements ObjectStore {
       } catch (error) {
         await orNull(unlink(temp)).catch(() => undefined)
         if (published || codeOf(error) !== 'ENOENT' || attempt >= racesMax) throw error
+        await this.#assertSameRoot()
         this.#folders.forget(dirname(path))
-        await mkdir(this.#temp, { recursive: true })
+        await mkdir(this.#temp).catch((failure: unknown) => {
+          if (codeOf(failure) !== 'EEXIST') throw failure
+        })
       }
     }
+  }
+
+  /**
+   * A root that was removed or unmounted is never made again: what would be written there is in no store, and is hidden or mixed in with the
+   * real one when that comes back. As long as it is gone, the store is unavailable.
+   */
+  async #assertSameRoot(): Promise<void> {
+    const info = await orNull(stat(this.#root))
+    if (info !== null && identityOf(info) === this.#identity) return
+    const what = info === null ? 'is gone' : 'is another folder now'
+    throw new StoreError('unavailable', `${this.#root} ${what}: it was removed or unmounted while it was in use`)
   }
 
   async #writeTemp(temp: string, body: readonly Uint8Array[]): Promise<void> {
@@ -387,6 +400,28 @@ class DurableFolders {
     this.#known.set(path, identity)
     if (this.#known.size > knownFoldersMax) this.#known.delete(this.#known.keys().next().value as string)
   }
+}
+
+/**
+ * Creates the folder and those above it that are missing; gives the new ones, from the top down. One at a time, since Node's recursive
+ * mkdir tries for ever where a file system says ENOENT below a folder that is there (/proc). Throws StoreError `invalid` where a file is
+ * in the way.
+ */
+async function makeFolders(path: string): Promise<string[]> {
+  const missing: string[] = []
+  for (let folder = path; ; folder = dirname(folder)) {
+    const info = await orNull(stat(folder))
+    if (info?.isDirectory() === true) break
+    if (info !== null) throw new StoreError('invalid', `${folder} is a file, and the store needs a folder: choose another path`)
+    missing.unshift(folder)
+  }
+  for (const folder of missing) {
+    await mkdir(folder).catch((error: unknown) => {
+      if (codeOf(error) === 'ENOENT') throw new StoreError('unsupported', `no folders can be created in ${dirname(folder)}: choose another path`)
+      if (codeOf(error) !== 'EEXIST') throw error
+    })
+  }
+  return missing
 }
 
 /** Makes the entries of a folder durable; gives its identity. */

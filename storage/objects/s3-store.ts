@@ -43,7 +43,8 @@ export async function openS3Store(bucket: string, prefix: string, env: Pick<Env,
     await store.list('', { limit: 1 })
   } catch (error) {
     await store.close()
-    throw error
+    if (!(error instanceof StoreError) || error.kind === 'missing-bucket') throw error
+    throw new StoreError(error.kind, `${store.description}: ${error.message.replace(/^list : /, '')}`, { cause: error })
   }
   return store
 }
@@ -195,7 +196,8 @@ class S3Store implements ObjectStore {
       if (abort.signal.aborted) throw new StoreError('timeout', `${doing}: no answer within ${this.#deadlineMs} ms`, { cause: error })
       const status = sdkStatusOf(error)
       if (status === null) throw connectionError(error, doing)
-      throw this.#error(error instanceof Error ? error.name : '', status, `${doing}: ${error instanceof Error ? error.message : ''}`, error)
+      const { name, message } = error instanceof Error ? error : { name: '', message: '' }
+      throw this.#error(name, status, `${doing}: status ${status} ${message || name}`, error)
     } finally {
       timer.cancel()
     }

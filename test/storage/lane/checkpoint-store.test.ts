@@ -77,6 +77,24 @@ test('damaged ones are passed over, whatever the damage', async () => {
   assert.equal(corrupt.at(-2), '3: it belongs elsewhere')
 })
 
+test('a lane whose only checkpoints are damaged is no lane without checkpoints', async () => {
+  const store = new MemoryStore()
+  assert.equal(await newest(store), null)
+  await store.put(key(3), [Buffer.from('torn')])
+  await assert.rejects(newestCheckpoint(store, lane), /00000000000000000003 is damaged \(4 bytes are too few\).*restore it/)
+})
+
+test('a checkpoint of a newer release is refused, not passed over', async () => {
+  const store = new MemoryStore()
+  await writeCheckpoint(store, env, lane, 1, [Buffer.from('ours')])
+  await writeCheckpoint(store, env, lane, 2, [Buffer.from('theirs')])
+  const bytes = Buffer.from((await store.get(key(2)))!)
+  bytes.writeInt16BE(2, 8)
+  bytes.writeUInt32BE(crc32c(bytes.subarray(0, -4)), bytes.byteLength - 4)
+  await store.put(key(2), [bytes])
+  await assert.rejects(newestCheckpoint(store, lane), /format version 2; known is 1: use a newer release/)
+})
+
 test('pruning keeps the newest and tells how far recovery can fall back', async () => {
   const store = new MemoryStore()
   assert.equal(await pruneCheckpoints(store, lane), null)
