@@ -8,7 +8,7 @@ export const OffsetDelete = defineApi({
   key: 47,
   name: 'OffsetDelete',
   versions: [0, 0],
-  flexible: -1,
+  flexible: Infinity,
   request: struct({
     groupId: string,
     topics: array(struct({
