@@ -67,6 +67,8 @@ const PUTS_AT_ONCE = 8
 /** How long the first batch after a pause waits for company: less than a person notices, enough for a burst to share a file. */
 const GATHER_MS = 50
 const REPLANS_MAX = 8
+/** How often data files that vanish are written again before the flush is given up until the next try. */
+const REWRITES_MAX = 3
 
 interface TopicState {
   readonly topic: FlushableTopic
@@ -207,13 +209,18 @@ export class Flusher {
       }
       const runs = planRuns(topic)
       if (runs.length === 0) return 0
+      // Looked at before files are written in vain, and read anew, since outsiders lift what they have imposed.
+      if (topic.table.suspended !== null) {
+        const { suspended } = await topic.table.poll()
+        if (suspended !== null) return this.#suspended(topic, suspended)
+      }
       const files = await this.#write(topic, runs)
       if (topic.deleted) return 0
       const change = changeOf(runs, files, topic.id, this.#deps.env)
       const outcome = await this.#commit(topic, change)
       switch (outcome.kind) {
         case 'committed': {
-          if (!(await this.#verify(topic, outcome.version, change))) continue
+          if (!(await this.#verify(topic, outcome.version, change, files))) continue
           for (const { log, run } of runs) log.markFlushed(run.endOffset)
           const rows = files.reduce((sum, file) => sum + file.rows, 0)
           const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
@@ -222,12 +229,16 @@ export class Flusher {
           return 0
         }
         case 'already-applied':
+          await topic.table.poll()
+          continue
         case 'conflict':
+          // Nothing refers to the files, now or later.
+          await this.#discard(topic, files)
           await topic.table.poll()
           continue
         case 'suspended':
-          this.#deps.observer.trouble(topic.name, `flushing is suspended: ${outcome.reason}`)
-          return this.#deps.options.retryMs
+          await this.#discard(topic, files)
+          return this.#suspended(topic, outcome.reason)
         default:
           return assertNever(outcome)
       }
@@ -254,22 +265,45 @@ export class Flusher {
     }
   }
 
-  /** Another log store may have overwritten the commit (DELTA-FACTS): then the flush is built again on what is there now. */
-  async #verify(topic: FlushableTopic, version: number, change: TableChange): Promise<boolean> {
-    const verify = () => topic.table.verifyCommit(version, change.commitId, [])
-    const verified = await this.#insist(topic, 'the commit of a flush could not be read back and is read again', verify)
-    switch (verified.kind) {
-      case 'intact':
-        return true
-      case 'overwritten':
-        this.#deps.observer.trouble(topic.name, `commit ${version} was overwritten by ${verified.by}; its records are committed again`)
-        await topic.table.load()
-        return false
-      case 'files-missing':
-        this.#deps.observer.trouble(topic.name, `data files of commit ${version} are gone from the store: ${verified.paths.join(', ')}`)
-        return true
-      default:
-        return assertNever(verified)
+  #suspended(topic: FlushableTopic, reason: string): number {
+    this.#deps.observer.trouble(topic.name, `flushing is suspended: ${reason}`)
+    return this.#deps.options.retryMs
+  }
+
+  async #discard(topic: FlushableTopic, files: readonly WrittenFile[]): Promise<void> {
+    await this.#deps.store.delete(files.map(({ path }) => `${topic.table.location}/${path}`))
+  }
+
+  /**
+   * Before the lanes let go (DELTA-FACTS): another log store may have overwritten the commit, then the flush is built again on what is there
+   * now; a VACUUM without retention may have taken files that were not committed yet, then they are written again.
+   */
+  async #verify(topic: FlushableTopic, version: number, change: TableChange, files: readonly WrittenFile[]): Promise<boolean> {
+    const paths = change.adds.map(({ path }) => path)
+    const verify = () => topic.table.verifyCommit(version, change.commitId, paths)
+    for (let attempt = 1; ; attempt++) {
+      const verified = await this.#insist(topic, 'the commit of a flush could not be read back and is read again', verify)
+      switch (verified.kind) {
+        case 'intact':
+          return true
+        case 'overwritten':
+          this.#deps.observer.trouble(topic.name, `commit ${version} was overwritten by ${verified.by}; its records are committed again`)
+          await topic.table.load()
+          return false
+        case 'files-missing': {
+          const lost = verified.paths.join(', ')
+          if (attempt > REWRITES_MAX) throw new Error(`somebody deletes data files of commit ${version} as often as they are written: ${lost}`)
+          this.#deps.observer.trouble(topic.name, `data files of commit ${version} are gone from the store and are written again: ${lost}`)
+          for (const { path, encoded } of files) {
+            if (!verified.paths.includes(encodePath(path)) || encoded.parquet === null) continue
+            const body = encoded.parquet
+            await this.#insist(topic, 'a data file could not be written again yet', () => this.#deps.store.put(`${topic.table.location}/${path}`, [body]))
+          }
+          break
+        }
+        default:
+          return assertNever(verified)
+      }
     }
   }
 
