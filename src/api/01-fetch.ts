@@ -36,7 +36,7 @@ export const fetch: Handler<FetchRequest, FetchResponse> = {
     const reads = wanted.map((partition) => new PartitionFetch(partition, limits.isolation, context))
     const round = readAll(reads, limits.maxBytes)
     const finish = (): FetchResponse => respond(reads, session, incremental, context)
-    if (round === null && isSatisfied(reads, request)) return finish()
+    if (round === null && isSatisfied(reads, request, limits.maxBytes)) return finish()
     return waitFor(reads, round, request, limits.maxBytes, context).then(finish)
   },
 
@@ -77,9 +77,14 @@ class PartitionFetch {
     return this.errorCode !== 0 || this.diverging !== null
   }
 
+  forget(): void {
+    this.stale = false
+    this.chunks = []
+    this.bytes = 0
+  }
+
   read(maxBytes: number, atLeastOne: boolean): ReadOutcome | Promise<ReadOutcome> | null {
     if (this.log === null || this.finished) return null
-    this.stale = false
     return this.log.read({
       fromOffset: this.wanted.fetchOffset,
       maxBytes: Math.min(maxBytes, Math.max(0, this.wanted.maxBytes)),
@@ -147,10 +152,16 @@ export function epochProblem(log: PartitionLog, wanted: { readonly currentLeader
 
 // ---- reading and waiting --------------------------------------------------------------------------------------------------------
 
-/** Reads what is not read yet, in order, within the limit of the answer. Null when nothing has to be waited for. */
+/**
+ * Reads, in order and within the limit of the answer, what is not read yet, and again from its offset on what moved since: an answer holds
+ * all that is there when it is sent. Null when nothing has to be waited for.
+ */
 function readAll(reads: readonly PartitionFetch[], maxBytes: number): Promise<void> | null {
   let total = 0
-  for (const read of reads) total += read.bytes
+  for (const read of reads) {
+    if (read.stale) read.forget()
+    total += read.bytes
+  }
   const slow: { read: PartitionFetch; outcome: Promise<ReadOutcome> }[] = []
   for (const read of reads) {
     if (read.bytes > 0 || read.finished) continue
@@ -176,14 +187,14 @@ function readAll(reads: readonly PartitionFetch[], maxBytes: number): Promise<vo
   })
 }
 
-function isSatisfied(reads: readonly PartitionFetch[], request: FetchRequest): boolean {
-  if (request.maxWaitMs <= 0 || reads.length === 0) return true
+function isSatisfied(reads: readonly PartitionFetch[], { maxWaitMs, minBytes }: FetchRequest, maxBytes: number): boolean {
+  if (maxWaitMs <= 0 || reads.length === 0) return true
   let bytes = 0
   for (const read of reads) {
     if (read.finished) return true
     bytes += read.bytes
   }
-  return bytes >= request.minBytes
+  return bytes >= Math.min(minBytes, maxBytes)
 }
 
 /** Waits until the answer is worth sending: woken by partitions that moved, ended by the clock or the connection. */
@@ -195,10 +206,11 @@ async function waitFor(
   context: RequestContext,
 ): Promise<void> {
   const { clock } = context.broker.env
+  const { signal } = context
   const startedMs = clock.monotonic()
-  if (firstRound !== null) await race(firstRound, Math.max(request.maxWaitMs, READ_WAIT_MIN_MS), context)
   let wake: (() => void) | null = null
   let moved = false
+  // From before the first read ends: what moves while the store is read must not be waited for once more.
   const unsubscribe = reads.map((read) =>
     read.log?.onAdvance(() => {
       read.stale = true
@@ -206,31 +218,31 @@ async function waitFor(
       wake?.()
     }),
   )
+  const giveUp = (): void => wake?.()
+  signal.addEventListener('abort', giveUp, { once: true })
   try {
-    while (!context.signal.aborted && !isSatisfied(reads, request)) {
+    if (firstRound !== null) await race(firstRound, Math.max(request.maxWaitMs, READ_WAIT_MIN_MS), context)
+    while (!signal.aborted && !isSatisfied(reads, request, maxBytes)) {
       const leftMs = startedMs + request.maxWaitMs - clock.monotonic()
       if (leftMs <= 0) return
       if (!moved) {
         await new Promise<void>((resolve) => {
           const timer = clock.schedule(leftMs, resolve)
-          const stop = (): void => {
+          wake = () => {
             timer.cancel()
             resolve()
-          }
-          context.signal.addEventListener('abort', stop, { once: true })
-          wake = () => {
-            context.signal.removeEventListener('abort', stop)
-            stop()
           }
         })
         wake = null
       }
       if (!moved) return
       moved = false
-      const round = readAll(reads.filter((read) => read.stale || read.bytes > 0), maxBytes)
+      const round = readAll(reads, maxBytes)
       if (round !== null) await race(round, Math.max(leftMs, READ_WAIT_MIN_MS), context)
     }
   } finally {
+    // The signal lives as long as the connection: what is left on it would pile up with every fetch.
+    signal.removeEventListener('abort', giveUp)
     for (const stop of unsubscribe) stop?.()
   }
 }
