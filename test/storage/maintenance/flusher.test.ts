@@ -1,0 +1,136 @@
+/** The flusher on a real engine, when outsiders do to the table what DELTA-FACTS has seen them do. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { encodeBatch } from '../../../protocol/records/encoder.ts'
+import { InlineCheckpointEngine } from '../../../storage/delta/inline-checkpoint-engine.ts'
+import { StorageEngine } from '../../../storage/engine/engine.ts'
+import { Journal } from '../../../storage/journal/journal.ts'
+import { MemoryStore } from '../../../storage/objects/memory-store.ts'
+import type { ObjectStore } from '../../../storage/objects/object-store.ts'
+import { InlineParquet } from '../../../storage/parquet/inline-parquet.ts'
+import { TableReads } from '../../../storage/partition/table-reads.ts'
+import { realEnv } from '../../../src/real-env.ts'
+import { eventually } from '../../support/broker.ts'
+
+const parquet = new InlineParquet()
+const TOPIC = 'dGVzdC10b3BpYy1pZC0wMA'
+const location = 'topics/t'
+
+async function startEngine(store: ObjectStore, troubles: string[] = []): Promise<StorageEngine> {
+  const journal = await Journal.open(store, realEnv)
+  const engine = await StorageEngine.start(
+    {
+      env: realEnv,
+      store,
+      journal,
+      workers: parquet,
+      checkpoints: new InlineCheckpointEngine(),
+      coldReads: (tableOf) => new TableReads({ store, parquet, tableOf, options: { cacheBytes: 1 << 20, compressionOf: () => 'none' } }),
+      configOf: () => ({
+        maxMessageBytes: 1 << 20,
+        timestampType: 'CreateTime',
+        timestampBeforeMaxMs: Number.MAX_SAFE_INTEGER,
+        timestampAfterMaxMs: Number.MAX_SAFE_INTEGER,
+        compression: 'producer',
+        compacted: false,
+        flushIntervalMs: 10,
+        flushBytes: 1 << 20,
+      }),
+      options: {
+        nodeId: 0,
+        lane: { lingerMs: 0, inflightMax: 2, segmentBytesMax: 1 << 20, bufferBytesMax: 1 << 22 },
+        checkpointIntervalMs: 20,
+        journalPollMs: 1000,
+        cacheBytes: 0,
+        producerExpirationMs: 1e9,
+        flush: { parquetCompression: 'none', topicsAtOnce: 2, retryMs: 10 },
+        maintenance: { compaction: false, parquetCompression: 'none', logRetentionMs: 1e9, deletedFileRetentionMs: 1e9 },
+      },
+      observer: {
+        lane: { segmentWritten: () => undefined, segmentRetried: () => undefined },
+        flush: { flushed: () => undefined, trouble: (_topic, message) => void troubles.push(message), quarantined: () => undefined },
+        maintenance: { done: () => undefined, failed: () => undefined },
+        info: () => undefined,
+        warn: (message) => void troubles.push(message),
+      },
+      onFenced: () => undefined,
+    },
+    {},
+  )
+  if (!journal.state.topics.has(TOPIC)) {
+    const topic = { id: TOPIC, name: 't', partitions: 1, configs: {}, location, createdMs: 0, internal: false }
+    await journal.append(() => [{ type: 'topic-created', topic }])
+    engine.syncTopics()
+  }
+  return engine
+}
+
+function produce(engine: StorageEngine, values: readonly string[]): void {
+  const records = values.map((value) => ({ timestamp: 1, key: null, value: Buffer.from(value) }))
+  const outcome = engine.partition(TOPIC, 0)!.append(encodeBatch({ baseOffset: 0, timestampType: 0, codec: 0, records }), { origin: 'client' })
+  assert.equal(outcome.kind, 'appended')
+}
+
+/** A store in which somebody deletes the first `count` data files as soon as they are written. */
+function withVacuum(inner: MemoryStore, count: number): ObjectStore {
+  let left = count
+  return new Proxy(inner, {
+    get(target, name) {
+      if (name === 'put') {
+        return async (key: string, body: readonly Uint8Array[]): Promise<void> => {
+          await target.put(key, body)
+          if (key.endsWith('.parquet') && left > 0) {
+            left--
+            await target.delete([key])
+          }
+        }
+      }
+      const member: unknown = Reflect.get(target, name)
+      return typeof member === 'function' ? member.bind(target) : member
+    },
+  })
+}
+
+test('data files that a careless VACUUM took before their commit are written again before the lanes let go', async () => {
+  const store = new MemoryStore({ clock: realEnv.clock })
+  const troubles: string[] = []
+  const engine = await startEngine(withVacuum(store, 2), troubles)
+  produce(engine, ['a', 'b'])
+  const log = engine.partition(TOPIC, 0)!
+  await eventually('the flush', () => log.flushedOffset === 2)
+  const files = (await store.list(`${location}/partition=0/`)).map(({ key }) => key)
+  assert.equal(files.length, 1)
+  assert.ok(troubles.some((message) => message.includes('are gone from the store and are written again')), troubles.join('\n'))
+  const { batches } = await parquet.decode({ file: (await store.get(files[0]!))!, fromOffset: 0, maxBytes: 1 << 20 })
+  assert.equal(batches.at(-1)?.lastOffset, 1)
+  await engine.close(1000)
+})
+
+test('a table with a feature that is not supported gets no data files until it is lifted, and nothing is lost', async () => {
+  const store = new MemoryStore({ clock: realEnv.clock })
+  const troubles: string[] = []
+  const engine = await startEngine(store, troubles)
+  const log = engine.partition(TOPIC, 0)!
+  produce(engine, ['a'])
+  await eventually('the first flush', () => log.flushedOffset === 1)
+  const newest = async (): Promise<number> => (await store.list(`${location}/_delta_log/`)).length
+  const commit = async (action: object): Promise<void> => {
+    const key = `${location}/_delta_log/${String(await newest()).padStart(20, '0')}.json`
+    assert.equal((await store.putIfAbsent(key, [Buffer.from(`${JSON.stringify(action)}\n`)])).kind, 'created')
+  }
+  await commit({ protocol: { minReaderVersion: 1, minWriterVersion: 3 } })
+  const metadata = engine.topic(TOPIC)!.table.snapshot.metadata
+  await commit({ metaData: { ...metadata, configuration: { ...metadata.configuration, 'delta.constraints.positive': 'offset >= 0' } } })
+  produce(engine, ['b'])
+  await eventually('the suspension', () => troubles.some((message) => message.includes('suspended')))
+  // A few more tries must leave nothing behind.
+  const tries = troubles.length + 3
+  await eventually('more tries', () => troubles.length >= tries)
+  assert.equal((await store.list(`${location}/partition=0/`)).length, 1)
+  assert.equal(log.flushedOffset, 1)
+  assert.equal(log.highWatermark, 2)
+  await commit({ metaData: metadata })
+  await eventually('the flush after the constraint was dropped', () => log.flushedOffset === 2)
+  assert.equal((await store.list(`${location}/partition=0/`)).length, 2)
+  await engine.close(1000)
+})
