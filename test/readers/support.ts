@@ -166,9 +166,10 @@ export class Ledger {
 
 const oddTimestamps = [-1, 0, 1, 999, -2, -86_400_000, 1_700_000_000_001, 4_102_444_800_123]
 
+const bytes = (text: string): Uint8Array => Buffer.from(text)
+
 /** Records with all that a record can have, the same for the same seed. */
 export function records(random: () => number, count: number, label: string): RecordToEncode[] {
-  const bytes = (text: string): Uint8Array => Buffer.from(text)
   return Array.from({ length: count }, (_, n) => {
     const kind = Math.floor(random() * 8)
     const timestamp = random() < 0.2 ? oddTimestamps[Math.floor(random() * 7)]! : 1_700_000_000_000 + Math.floor(random() * 1e9)
@@ -189,7 +190,7 @@ export function records(random: () => number, count: number, label: string): Rec
 /** Produces to all partitions of a topic until it is told to stop; what was acknowledged is in the ledger. */
 export class Workload {
   readonly ledger: Ledger
-  #going = true
+  readonly #abort = new AbortController()
   #failure: unknown
   readonly #done: Promise<void>
 
@@ -200,7 +201,7 @@ export class Workload {
     const random = seededRandom(seed)
     this.#done = (async () => {
       const client = await TopicClient.connect(broker)
-      for (let n = 0; this.#going; n++) {
+      for (let n = 0; !this.#abort.signal.aborted; n++) {
         const partition = Math.floor(random() * partitions)
         const sent = records(random, 1 + Math.floor(random() * 20), `${seed}-${n}`)
         ledger.note(partition, await client.produce(topic, partition, sent, { codec: Math.floor(random() * 5) }), sent)
@@ -212,7 +213,7 @@ export class Workload {
   }
 
   async stop(): Promise<Ledger> {
-    this.#going = false
+    this.#abort.abort()
     await this.#done
     return this.ledger
   }

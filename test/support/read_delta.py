@@ -8,8 +8,8 @@ One shot:   read_delta.py ENGINE TABLE [--version N] [--rows] [--where SQL]
 Serving:    read_delta.py serve
             One JSON command per line of input, one JSON line of output each: {"ok": ...} or {"error": "..."}.
             {"op": "summary" | "rows" | "count", "engine", "table", "version"?, "where"?}
-            {"op": "optimize" | "vacuum" | "delete" | "append" | "checkpoint" | "properties" | "constraint" | "restore" | "history" | "files" | "txn",
-             "table", ...}: what other writers do to a table, all with deltalake except append, which takes "engine".
+            {"op": "optimize" | "zorder" | "vacuum" | "delete" | "append" | "checkpoint" | "properties" | "constraint" | "unconstrain" | "restore" |
+             "history" | "files" | "txn", "table", ...}: what other writers do to a table, all with deltalake except append, which takes "engine".
 Bytes are base64, timestamps milliseconds since the epoch, headers lists of [key, value].
 S3: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION.
 """
@@ -190,6 +190,8 @@ def change(command):
     op, dt = command["op"], delta_table(command["table"])
     if op == "optimize":
         return dt.optimize.compact()
+    if op == "zorder":
+        return dt.optimize.z_order(command["columns"])
     if op == "vacuum":
         return dt.vacuum(
             retention_hours=command.get("retention_hours", 0), dry_run=False, enforce_retention_duration=False, full=command.get("full", False)
@@ -208,6 +210,8 @@ def change(command):
         return dt.file_uris()
     if op == "constraint":
         return dt.alter.add_constraint({command["name"]: command["expression"]})
+    if op == "unconstrain":
+        return dt.alter.drop_constraint(command["name"])
     if op == "txn":
         return dt.transaction_version(command["app"])
     raise ValueError(f"unknown op {op}")
