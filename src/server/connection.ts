@@ -4,10 +4,11 @@
  * memory budget of all connections is used up (P8).
  */
 import { setMaxListeners } from 'node:events'
-import type { Buffer } from 'node:buffer'
+import { Buffer } from 'node:buffer'
 import type { Socket } from 'node:net'
 import type { Clock, Timer } from '../../storage/env.ts'
 import type { Logger, RateLimiter } from '../logging.ts'
+import { withDirectReads } from './direct-reads.ts'
 import type { Dispatcher } from './dispatch.ts'
 import { Exchange } from './exchange.ts'
 import type { ExchangeOwner } from './exchange.ts'
@@ -39,6 +40,8 @@ const writeBytesMax = 1024 * 1024
 const writeChunksMax = 512
 /** How long a connection that ends waits for its client to take the last answer and to close. */
 const lingerMs = 2000
+/** Where connections read what is no rest of a large frame; each empties it before the next one reads. */
+const scratch = Buffer.allocUnsafeSlow(64 * 1024)
 /** The reason of every signal; one for all, because an error with a stack per connection would cost more than it tells. */
 const connectionOver = new Error('the connection is closed or closing')
 
@@ -75,21 +78,25 @@ export class Connection implements ExchangeOwner, BudgetMember {
   #lingerTimer: Timer | null = null
 
   constructor(socket: Socket, ip: string, id: number, deps: ConnectionDeps) {
-    this.#socket = socket
     this.ip = ip
     this.#deps = deps
     this.#frames = new FrameAssembler(deps.limits.frameBytesMax)
+    const direct = withDirectReads(socket, {
+      space: () => this.#frames.space() ?? scratch,
+      received: (bytes, space) => this.#receivedInto(bytes, space),
+    })
+    this.#socket = direct ?? socket
     this.clientHost = `/${ip.replace(/^::ffff:/, '')}`
-    this.connectionId = `${socket.localAddress}:${socket.localPort}-${ip}:${socket.remotePort}-${id}`
+    this.connectionId = `${this.#socket.localAddress}:${this.#socket.localPort}-${ip}:${this.#socket.remotePort}-${id}`
     this.#activeMs = deps.clock.monotonic()
     deps.budget.join(this)
-    socket.setNoDelay(true)
-    socket.setKeepAlive(true, 60_000)
-    socket.on('data', chunk => this.#received(chunk))
-    socket.on('end', () => this.end('closed by the client'))
-    socket.on('error', error => this.destroy(error.message))
-    socket.on('close', () => this.destroy('closed by the client'))
-    socket.resume()
+    this.#socket.setNoDelay(true)
+    this.#socket.setKeepAlive(true, 60_000)
+    if (direct === null) socket.on('data', chunk => this.#received(chunk))
+    this.#socket.on('end', () => this.end('closed by the client'))
+    this.#socket.on('error', error => this.destroy(error.message))
+    this.#socket.on('close', () => this.destroy('closed by the client'))
+    this.#socket.resume()
   }
 
   get signal(): AbortSignal {
@@ -190,6 +197,17 @@ export class Connection implements ExchangeOwner, BudgetMember {
     this.#acquire(chunk.length)
     this.#frames.push(chunk)
     this.#proceed()
+  }
+
+  /** As `#received`, for bytes that were read into `scratch` or into the frame in progress. */
+  #receivedInto(bytes: number, space: Uint8Array): void {
+    this.#movedBytes += bytes
+    if (this.#state !== 'open') return
+    this.#acquire(bytes)
+    if (space === scratch) this.#frames.push(scratch.subarray(0, bytes), true)
+    else this.#frames.written(bytes)
+    this.#proceed()
+    this.#frames.keep()
   }
 
   /** Starts the requests that are there, as far as the limits allow, and reads on or stops reading. */

@@ -29,10 +29,13 @@ const firstBytesMin = 4096
 const growth = 16
 /** A chunk with no more than this around a frame is handed out as it is. */
 const slackBytesMax = 64
+/** The end of a frame is read together with what follows it when less than this is missing. */
+const spaceBytesMin = 4096
 
 export class FrameAssembler {
   readonly #bytesMax: number
   #chunk: Buffer | null = null
+  #chunkIsShared = false
   #position = 0
   /** Bytes of the length that have arrived, and their value so far. */
   #lengthBytes = 0
@@ -55,16 +58,40 @@ export class FrameAssembler {
     return this.#chunk === null ? 0 : this.#chunk.length - this.#position
   }
 
-  /** Adds what arrived. Only when `next` has given null. */
-  push(chunk: Buffer): void {
+  /** Adds what arrived. Only when `next` has given null. The memory of a shared chunk is somebody else's again once `keep` was called. */
+  push(chunk: Buffer, shared = false): void {
     this.#chunk = chunk
+    this.#chunkIsShared = shared
     this.#position = 0
+  }
+
+  /** Copies what is left of a shared chunk. */
+  keep(): void {
+    if (this.#chunk === null || !this.#chunkIsShared) return
+    this.#chunk = Buffer.from(this.#chunk.subarray(this.#position))
+    this.#chunkIsShared = false
+    this.#position = 0
+  }
+
+  /**
+   * The rest of the frame in progress, for the next bytes of the stream to be written there, or null where they are better pushed. Only when
+   * `next` has given null.
+   */
+  space(): Buffer | null {
+    const frame = this.#frame
+    if (this.#chunk !== null || frame === null || this.#length - this.#received < spaceBytesMin) return null
+    return this.#received < frame.length ? frame.subarray(this.#received) : this.#grow(this.#received + 1).subarray(this.#received)
+  }
+
+  /** The first `bytes` of what `space` gave were written. */
+  written(bytes: number): void {
+    this.#received += bytes
   }
 
   /** The next whole frame without its length, or null when more bytes are needed. Throws FrameLengthError. */
   next(): Buffer | null {
     const chunk = this.#chunk
-    if (chunk === null) return null
+    if (chunk === null) return this.#frame !== null && this.#received === this.#length ? this.#frameDone() : null
     if (this.#lengthBytes < 4 && !this.#readLength(chunk)) return this.#exhausted()
     const size = this.#length
     const available = chunk.length - this.#position
@@ -98,7 +125,7 @@ export class FrameAssembler {
     const start = this.#position
     const end = start + size
     this.#position = end
-    const owned = end === chunk.length && chunk.buffer.byteLength - size <= slackBytesMax
+    const owned = !this.#chunkIsShared && end === chunk.length && chunk.buffer.byteLength - size <= slackBytesMax
     let frame: Buffer
     if (owned) {
       frame = chunk.subarray(start, end)
@@ -114,19 +141,19 @@ export class FrameAssembler {
   #part(chunk: Buffer, size: number, available: number): Buffer | null {
     const taken = Math.min(available, size - this.#received)
     const needed = this.#received + taken
-    if (this.#frame === null || needed > this.#frame.length) {
-      const grown = Buffer.allocUnsafeSlow(Math.min(size, Math.max(firstBytesMin, needed * growth)))
-      if (this.#frame !== null) this.#frame.copy(grown, 0, 0, this.#received)
-      this.#frame = grown
-    }
-    chunk.copy(this.#frame, this.#received, this.#position, this.#position + taken)
+    const frame = this.#frame === null || needed > this.#frame.length ? this.#grow(needed) : this.#frame
+    chunk.copy(frame, this.#received, this.#position, this.#position + taken)
     this.#received = needed
     this.#position += taken
     if (this.#position === chunk.length) this.#exhausted()
-    if (needed < size) return null
-    const frame = this.#frame
-    this.#frameDone()
-    return frame
+    return needed < size ? null : this.#frameDone()
+  }
+
+  #grow(needed: number): Buffer {
+    const grown = Buffer.allocUnsafeSlow(Math.min(this.#length, Math.max(firstBytesMin, needed * growth)))
+    if (this.#frame !== null) this.#frame.copy(grown, 0, 0, this.#received)
+    this.#frame = grown
+    return grown
   }
 
   #exhausted(): null {
@@ -135,11 +162,13 @@ export class FrameAssembler {
     return null
   }
 
-  #frameDone(): void {
+  #frameDone(): Buffer | null {
+    const frame = this.#frame
     this.#frame = null
     this.#received = 0
     this.#lengthBytes = 0
     this.#length = 0
+    return frame
   }
 }
 
