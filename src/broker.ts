@@ -47,6 +47,8 @@ export interface Broker {
   readonly producerIds: ProducerIds
   readonly handlers: readonly RegisteredHandler[]
   readonly clusterId: string
+  /** Where everything is kept, as people would write it: `s3://bucket/prefix` or a folder. The one log directory. */
+  readonly storeLocation: string
   /** This broker as clients are told to reach it. */
   readonly node: { readonly id: number; readonly host: string; readonly port: number }
 }
@@ -168,6 +170,7 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
     producerIds: new ProducerIds(journal, engine.incarnation),
     handlers: registry,
     clusterId: engine.clusterId,
+    storeLocation: storeLocation(store.description),
     node,
   }
   const logLimiter = new RateLimiter(env.clock)
@@ -358,6 +361,9 @@ function httpSource(
 
 /** `s3://bucket/prefix at http://…` and `directory /data` to where a reader finds the table. */
 function tableUrl(description: string, location: string): string {
-  const root = description.replace(/^directory /, '').replace(/ at .*$/, '').replace(/\/$/, '')
-  return `${root}/${location}`
+  return `${storeLocation(description)}/${location}`
+}
+
+function storeLocation(description: string): string {
+  return description.replace(/^directory /, '').replace(/ at .*$/, '').replace(/\/$/, '')
 }

@@ -17,61 +17,86 @@ const DELETE = 1
 const APPEND = 2
 const SUBTRACT = 3
 
+/** What an alteration makes of the configs that a resource has: those that it has afterwards, or why not. */
+type Alteration = (current: Readonly<Record<string, string>>) => Readonly<Record<string, string>> | { readonly code: number; readonly message: string }
+interface Resource {
+  readonly resourceType: number
+  readonly resourceName: string
+  readonly configs: readonly { readonly name: string }[]
+}
+
 export const incrementalAlterConfigs: Handler<IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse> = {
   api: IncrementalAlterConfigs,
   versions: [0, 1],
 
   async handle(request, context) {
-    return { responses: await Promise.all(request.resources.map((asked) => alter(asked, request.validateOnly, context))) }
+    const keys = request.resources.map(resourceKey)
+    const responses = await Promise.all(
+      request.resources.map(async (asked, index) => {
+        const { resourceType, resourceName } = asked
+        if (keys.indexOf(keys[index]!) !== keys.lastIndexOf(keys[index]!)) {
+          return { errorCode: KafkaError.INVALID_REQUEST, errorMessage: 'Each resource must appear at most once.', resourceType, resourceName }
+        }
+        return await alterResource(asked, (current) => step(asked, current, context), request.validateOnly, context)
+      }),
+    )
+    return { responses }
   },
+
+  onError: (request, errorCode) => ({
+    responses: request.resources.map(({ resourceType, resourceName }) => ({ errorCode, errorMessage: null, resourceType, resourceName })),
+  }),
 }
 
-async function alter(asked: AskedResource, validateOnly: boolean, context: RequestContext): Promise<Result> {
+/** One name for a resource, to find duplicates. */
+export function resourceKey({ resourceType, resourceName }: { readonly resourceType: number; readonly resourceName: string }): string {
+  return `${resourceType} ${resourceName}`
+}
+
+/** Alters the configs of one resource; also for AlterConfigs. */
+export async function alterResource(asked: Resource, alteration: Alteration, validateOnly: boolean, context: RequestContext): Promise<Result> {
   const { resourceType, resourceName } = asked
   const failed = (errorCode: number, errorMessage: string): Result => ({ errorCode, errorMessage, resourceType, resourceName })
+  if (new Set(asked.configs.map(({ name }) => name)).size !== asked.configs.length) {
+    return failed(KafkaError.INVALID_REQUEST, 'Error due to duplicate config keys')
+  }
   if (resourceType === BROKER) {
     const names = asked.configs.map(({ name }) => name).join(', ')
     return failed(KafkaError.INVALID_REQUEST, `Cannot update these configs dynamically: ${names}. They are set at the start of the broker (bayou config lists them).`)
   }
   if (resourceType !== TOPIC) return failed(KafkaError.INVALID_REQUEST, `Unsupported resource type: ${resourceType}`)
-  if (new Set(asked.configs.map(({ name }) => name)).size !== asked.configs.length) {
-    return failed(KafkaError.INVALID_REQUEST, 'Error due to duplicate config keys')
-  }
-  const { topics, config } = context.broker
-  const outcome = await topics.alterConfigs(
-    resourceName,
-    (current) => {
-      const configs = new Map(Object.entries(current))
-      for (const { name, configOperation, value } of asked.configs) {
-        const definition = topicConfigDefinition(name)
-        if (definition === undefined) return { code: KafkaError.INVALID_CONFIG, message: `Unknown topic config name: ${name}` }
-        if (configOperation === DELETE) {
-          configs.delete(name)
-          continue
-        }
-        if (value === null) return { code: KafkaError.INVALID_REQUEST, message: `Null value not supported for : ${name}` }
-        if (configOperation === SET) {
-          configs.set(name, value.trim())
-          continue
-        }
-        if (configOperation !== APPEND && configOperation !== SUBTRACT) {
-          return { code: KafkaError.INVALID_REQUEST, message: `Unknown operation type ${configOperation} for ${name}` }
-        }
-        if (definition.type !== 'list') {
-          return { code: KafkaError.INVALID_CONFIG, message: `Can't ${configOperation === APPEND ? 'APPEND' : 'SUBTRACT'} to key ${name} because its type is not LIST.` }
-        }
-        const items = new Set(listItems(configs.get(name) ?? effectiveTopicConfig(definition, current, config)))
-        for (const item of listItems(value)) {
-          if (configOperation === APPEND) items.add(item)
-          else items.delete(item)
-        }
-        configs.set(name, [...items].join(','))
-      }
-      return Object.fromEntries(configs)
-    },
-    { validateOnly },
-  )
+  const outcome = await context.broker.topics.alterConfigs(resourceName, alteration, { validateOnly })
   return outcome.kind === 'ok' ? { errorMessage: null, resourceType, resourceName } : failed(outcome.code, outcome.message)
+}
+
+function step(asked: AskedResource, current: Readonly<Record<string, string>>, { broker }: RequestContext): ReturnType<Alteration> {
+  const configs = new Map(Object.entries(current))
+  for (const { name, configOperation, value } of asked.configs) {
+    const definition = topicConfigDefinition(name)
+    if (definition === undefined) return { code: KafkaError.INVALID_CONFIG, message: `Unknown topic config name: ${name}` }
+    if (configOperation === DELETE) {
+      configs.delete(name)
+      continue
+    }
+    if (value === null) return { code: KafkaError.INVALID_REQUEST, message: `Null value not supported for : ${name}` }
+    if (configOperation === SET) {
+      configs.set(name, value.trim())
+      continue
+    }
+    if (configOperation !== APPEND && configOperation !== SUBTRACT) {
+      return { code: KafkaError.INVALID_REQUEST, message: `Unknown operation type ${configOperation} for ${name}` }
+    }
+    if (definition.type !== 'list') {
+      return { code: KafkaError.INVALID_CONFIG, message: `Can't ${configOperation === APPEND ? 'APPEND' : 'SUBTRACT'} to key ${name} because its type is not LIST.` }
+    }
+    const items = new Set(listItems(configs.get(name) ?? effectiveTopicConfig(definition, current, broker.config)))
+    for (const item of listItems(value)) {
+      if (configOperation === APPEND) items.add(item)
+      else items.delete(item)
+    }
+    configs.set(name, [...items].join(','))
+  }
+  return Object.fromEntries(configs)
 }
 
 function listItems(value: string): string[] {

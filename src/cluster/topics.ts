@@ -280,7 +280,8 @@ function nameTaken(state: JournalState, name: string): (TopicOutcome & { kind: '
   return null
 }
 
-function assignmentProblem(assignments: ReadonlyMap<number, readonly number[]>, nodeId: number): string | null {
+/** What is wrong with an assignment of partitions (from 0 on) to brokers, where there is only this one; null when all is well. */
+export function assignmentProblem(assignments: ReadonlyMap<number, readonly number[]>, nodeId: number): string | null {
   for (let partition = 0; partition < assignments.size; partition++) {
     const brokers = assignments.get(partition)
     if (brokers === undefined) return 'partitions should be a consecutive 0-based integer sequence'

@@ -15,6 +15,7 @@ import { partitionOfGroup } from './records.ts'
 import type { CommittedOffset } from './records.ts'
 import { GroupShard } from './shard.ts'
 import type { GroupEntry, OffsetCommit } from './shard.ts'
+import { subscribedTopicsOf } from './subscription.ts'
 import type { GroupLimits, JoinEvent, JoinReply, LeavingMember, SyncEvent, SyncReply } from './types.ts'
 
 /** How long a request waits for its partition to be loaded before the client is told to try again. */
@@ -321,6 +322,39 @@ export class GroupCoordinator {
       Array.from(partitions.keys(), (partition) => ({ topic, partition })),
     ).flat()
     return new Promise((done) => shard.remove(entry, places, true, done))
+  }
+
+  /**
+   * Forgets committed offsets (KIP-496). Those of topics that a live consumer group subscribes to stay; offsets that do not exist are no
+   * error. The answer has an error code for the request, and one for each partition of topics that exist.
+   */
+  async deleteOffsets(
+    groupId: string,
+    topics: readonly { readonly name: string; readonly partitionIndexes: readonly number[] }[],
+  ): Promise<{ errorCode: number; topics: { name: string; partitions: { partitionIndex: number; errorCode: number }[] }[] }> {
+    if (!this.#options.offsetsPartitions.exists()) return { errorCode: KafkaError.GROUP_ID_NOT_FOUND, topics: [] }
+    const shard = await this.#shardOf(groupId)
+    if (typeof shard === 'number') return { errorCode: shard, topics: [] }
+    const entry = shard.get(groupId)
+    if (entry === undefined || entry.group.phase === 'Dead') return { errorCode: KafkaError.GROUP_ID_NOT_FOUND, topics: [] }
+    const live = entry.group.phase !== 'Empty'
+    if (live && entry.group.protocolType !== 'consumer') return { errorCode: KafkaError.NON_EMPTY_GROUP, topics: [] }
+    // Unreadable subscriptions may name any topic.
+    const subscribed = live ? subscribedTopicsOf(entry.group) : new Set<string>()
+    const places: { topic: string; partition: number }[] = []
+    const results = topics.map(({ name, partitionIndexes }) => ({
+      name,
+      partitions: partitionIndexes.map((partitionIndex) => {
+        const partitions = this.#options.topics.resolve(name)?.partitions ?? 0
+        if (!(partitionIndex >= 0 && partitionIndex < partitions)) return { partitionIndex, errorCode: KafkaError.UNKNOWN_TOPIC_OR_PARTITION }
+        if (subscribed === null || subscribed.has(name)) return { partitionIndex, errorCode: KafkaError.GROUP_SUBSCRIBED_TO_TOPIC }
+        if (entry.offsets.get(name, partitionIndex) !== undefined) places.push({ topic: name, partition: partitionIndex })
+        return { partitionIndex, errorCode: KafkaError.NONE }
+      }),
+    }))
+    if (places.length === 0) return { errorCode: KafkaError.NONE, topics: results }
+    const errorCode = await new Promise<number>((done) => shard.remove(entry, places, false, done))
+    return { errorCode, topics: errorCode === KafkaError.NONE ? results : [] }
   }
 
   async #commitTo(request: CommitRequest, commits: readonly OffsetCommit[]): Promise<number> {
