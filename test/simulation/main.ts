@@ -1,9 +1,10 @@
 /**
- * Many seeds: `node test/simulation/main.ts [--mode random] [--seeds 5000] [--from 1]`. Prints each seed that fails with the command that
- * replays it, then a summary; the exit code is 1 when one failed.
+ * Many runs: `node test/simulation/main.ts [--mode random] [--seeds 5000] [--from 1] [--step 1]`; without a mode all of them, one after the
+ * other. `--seeds` bounds the random ones; the systematic ones go through all await points of their script. Prints each run that fails
+ * with the command that replays it, then a summary; the exit code is 1 when one failed.
  */
 import { parseArgs } from 'node:util'
-import { modes, replayCommand, runOne } from './runs.ts'
+import { isSystematic, modes, replayCommand, runOne } from './runs.ts'
 import type { Mode } from './runs.ts'
 
 const failuresShownMax = 20
@@ -13,6 +14,7 @@ const { values } = parseArgs({
     mode: { type: 'string' },
     seeds: { type: 'string', default: '1000' },
     from: { type: 'string', default: '1' },
+    step: { type: 'string', default: '1' },
   },
 })
 // Most errors of a run are simulated ones, and their stacks cost more than the rest of it.
@@ -24,8 +26,13 @@ const counts: Record<string, number> = {}
 const startedMs = Date.now()
 for (const mode of values.mode === undefined ? modes : [values.mode as Mode]) {
   const from = Number(values.from)
-  for (let seed = from; seed < from + Number(values.seeds); seed++) {
+  const end = isSystematic(mode) ? Infinity : from + Number(values.seeds)
+  for (let seed = from; seed < end; seed += Number(values.step)) {
     const world = await runOne(mode, seed)
+    if (world.counts['accidents'] === 0) {
+      console.log(`${mode}: ${seed - 1} await points`)
+      break
+    }
     for (const [what, n] of Object.entries(world.counts)) counts[what] = (counts[what] ?? 0) + n
     if (world.violations.length === 0) {
       passed++

@@ -53,6 +53,8 @@ export class SimBroker {
   engine: StorageEngine | null = null
   journal: Journal | null = null
   fenced = false
+  /** Its orderly stop came to an end. */
+  closed = false
   failed: unknown = null
   /** Troubles that its operator would read about, for failing runs. */
   readonly log: string[] = []
@@ -67,7 +69,7 @@ export class SimBroker {
     this.settings = settings
     this.process = new SimProcess(world.env)
     this.door = new FaultyStore(world.disk, world.env, rules)
-    this.process.onStop((how) => {
+    this.process.whenStopped((how) => {
       world.note(`${name} ${how} at ${this.process.steps}`)
       if (how === 'kill') this.door.crash()
     })
@@ -92,6 +94,7 @@ export class SimBroker {
   async close(timeoutMs: number): Promise<void> {
     this.#closing = true
     await this.engine?.close(timeoutMs)
+    this.closed = true
     this.process.kill()
   }
 

@@ -142,7 +142,7 @@ export class SimProcess implements Env {
   /** Virtual time that its monotonic clock has not seen. */
   #sleptMs = 0
   #pausedAtMs = 0
-  #onStop: ((how: 'kill' | 'pause') => void) | null = null
+  readonly #onStop: ((how: 'kill' | 'pause') => void)[] = []
 
   constructor(world: SimEnv) {
     this.#world = world
@@ -176,22 +176,22 @@ export class SimProcess implements Env {
   }
 
   /** Told once when the process is killed, and each time when it is paused; also when it is by `killAfter` or `pauseAfter`. */
-  onStop(listener: (how: 'kill' | 'pause') => void): void {
-    this.#onStop = listener
+  whenStopped(listener: (how: 'kill' | 'pause') => void): void {
+    this.#onStop.push(listener)
   }
 
   kill(): void {
     if (this.#state === 'dead') return
     this.#state = 'dead'
     this.#deferred = []
-    this.#onStop?.('kill')
+    for (const listener of this.#onStop) listener('kill')
   }
 
   pause(): void {
     if (this.#state !== 'running') return
     this.#state = 'paused'
     this.#pausedAtMs = this.#world.nowMs
-    this.#onStop?.('pause')
+    for (const listener of this.#onStop) listener('pause')
   }
 
   /** Goes on where it stopped. `asleep`: the monotonic clock stood still meanwhile, as it does while a machine sleeps. */
