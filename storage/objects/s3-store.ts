@@ -31,6 +31,8 @@ export interface S3Options {
 const deleteBatch = 1000
 const listPage = 1000
 const deletesInFlight = 4
+/** For so long after an accepted write, a refused one may be an accident. */
+const trustAfterWriteMs = 60_000
 
 /**
  * Opens a bucket and looks into it once. `prefix` is empty or ends in a slash.
@@ -57,6 +59,8 @@ class S3Store implements ObjectStore {
   readonly #sdk: S3Client
   readonly #signed: S3SignedClient
   readonly #deadlineMs: number
+  /** When the store last took a write, monotonic. */
+  #writtenAtMs = -Infinity
 
   constructor(bucket: string, prefix: string, clock: Clock, sdk: S3Client, target: Target, region: string, options: S3Options) {
     this.description = `s3://${bucket}/${prefix} at ${target.origin} (${region})`
@@ -112,17 +116,21 @@ class S3Store implements ObjectStore {
       if (error instanceof StoreError && error.retriable) return { kind: 'unknown', cause: error }
       throw error
     }
-    if (response.status === 200) return { kind: 'created' }
+    if (response.status === 200) {
+      this.#writtenAtMs = this.#clock.monotonic()
+      return { kind: 'created' }
+    }
     if (response.status === 412) return { kind: 'exists' }
-    const error = this.#errorOf(response, `create ${key}`)
-    if (error.retriable || response.status === 409) return { kind: 'unknown', cause: error }
+    const error = this.#writeErrorOf(response, `create ${key}`)
+    if (error.retriable) return { kind: 'unknown', cause: error }
     throw error
   }
 
   async put(key: string, body: readonly Uint8Array[]): Promise<void> {
     assertKey(key)
     const response = await this.#send({ method: 'PUT', key, body })
-    if (response.status !== 200) throw this.#errorOf(response, `put ${key}`)
+    if (response.status !== 200) throw this.#writeErrorOf(response, `put ${key}`)
+    this.#writtenAtMs = this.#clock.monotonic()
   }
 
   async list(prefix: string, options: ListOptions = {}): Promise<readonly ObjectMeta[]> {
@@ -209,6 +217,20 @@ class S3Store implements ObjectStore {
     throw this.#errorOf(response, doing)
   }
 
+  /**
+   * MinIO answers 403 AccessDenied, once in many thousands, to a PUT that meets the deletion of the last other object below the same
+   * prefix (it removes the folder between the two steps of the write); AWS does while a change of policy spreads. So a refusal by a
+   * store that has just taken a write, and a 404 for what is to be created, are trouble that may pass; a refusal that lasts is `denied`.
+   */
+  #writeErrorOf(response: S3Response, doing: string): StoreError {
+    const error = this.#errorOf(response, doing)
+    const trusted = this.#clock.monotonic() - this.#writtenAtMs < trustAfterWriteMs
+    if ((response.status === 403 && error.kind === 'denied' && trusted) || (response.status === 404 && error.kind === 'invalid')) {
+      return new StoreError('unavailable', error.message, { cause: error })
+    }
+    return error
+  }
+
   #errorOf(response: S3Response, doing: string): StoreError {
     const code = errorCodeOf(response) ?? ''
     const message = `${doing}: status ${response.status} ${code} ${errorMessageOf(response) ?? ''}`.trim()
@@ -260,11 +282,6 @@ function connectionError(error: unknown, doing: string): StoreError {
   if (error instanceof StoreError) return error
   const message = `${doing}: ${error instanceof Error ? error.message || error.name : String(error)}`
   if (error instanceof S3TimeoutError) return new StoreError('timeout', message, { cause: error })
-  if (error instanceof Error && error.name === 'CredentialsProviderError') {
-    const hint = 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile'
-    // Metadata services fail for moments, and a broker that runs already has had credentials; so it may be tried again.
-    return new StoreError('denied', `no credentials for the store (${hint}): ${error.message}`, { cause: error })
-  }
   return new StoreError('unavailable', message, { cause: error })
 }
 
@@ -300,6 +317,11 @@ async function connect(bucket: string, options: S3Options): Promise<{ client: S3
     return { client: pathStyle, target: await targetOf(pathStyle, bucket), region: await pathStyle.config.region() }
   } catch (error) {
     if (error instanceof TypeError) throw new StoreError('invalid', `the endpoint of the store is not a URL: ${error.message}`, { cause: error })
+    // Later, in a broker that runs, the same error is `unavailable`: metadata services fail for moments.
+    if (error instanceof Error && error.name === 'CredentialsProviderError') {
+      const hint = 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile'
+      throw new StoreError('denied', `no credentials for the store (${hint}): ${error.message}`, { cause: error })
+    }
     throw connectionError(error, `open s3://${bucket}`)
   }
 }

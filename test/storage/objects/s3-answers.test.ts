@@ -16,7 +16,10 @@ import { bytes, text } from './contract.ts'
 type Answer = (request: IncomingMessage, response: ServerResponse, body: Buffer) => void
 
 const credentials = { accessKeyId: 'AKID', secretAccessKey: 'secret', sessionToken: 'token/with+characters==' }
-const env = testEnv()
+/** How far the clock of the adapter has been put forward. */
+let aheadMs = 0
+const realEnv = testEnv()
+const env = { ...realEnv, clock: { ...realEnv.clock, monotonic: () => realEnv.clock.monotonic() + aheadMs } }
 let answer: Answer
 let requests: { method: string; url: string; headers: IncomingMessage['headers']; body: Buffer }[] = []
 const sockets = new Set<Socket>()
@@ -111,7 +114,22 @@ describe('s3 answers', () => {
     }
   })
 
+  it('takes a refusal right after an accepted write for an accident, and a lasting one for what it is', async () => {
+    // MinIO refuses a PUT that meets the removal of the folder it goes to.
+    answer = status(200)
+    await store.put('a', [bytes('x')])
+    answer = status(403, 'AccessDenied')
+    assert.equal((await store.putIfAbsent('a', [bytes('x')])).kind, 'unknown')
+    await assert.rejects(store.put('a', [bytes('x')]), (e) => e instanceof StoreError && e.retriable)
+    answer = status(404, 'NoSuchKey')
+    assert.equal((await store.putIfAbsent('a', [bytes('x')])).kind, 'unknown')
+    aheadMs += 60_000
+    answer = status(403, 'AccessDenied')
+    await assert.rejects(store.putIfAbsent('a', [bytes('x')]), (e) => e instanceof StoreError && e.kind === 'denied')
+  })
+
   it('throws what trying again will not cure', async () => {
+    aheadMs += 60_000
     const refusals: [Answer, StoreErrorKind, RegExp][] = [
       [status(403, 'AccessDenied'), 'denied', /AccessDenied said so/],
       [status(404, 'NoSuchBucket'), 'missing-bucket', /aws s3 mb s3:\/\/bucket/],
