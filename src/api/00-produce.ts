@@ -1,11 +1,12 @@
 // Produce (0), v3–13.
 // One record batch per partition, appended and answered when it is durable (acks 1 and -1 are the same: the object store replicates).
 // acks=0 sends nothing; an error closes the connection, as in Kafka. Versions 0–2 are advertised for librdkafka's sake and refused
-// (KAFKA-18659). v13 names topics by id. Not done: transactions (later), NodeEndpoints (one broker).
+// (KAFKA-18659). v13 names topics by id. Batches are checked to the last record, compressed ones too: what consumers or the table could not
+// read is never acknowledged. Not done: transactions (a transactional batch is refused), NodeEndpoints (KIP-951; there is one broker).
 import { KafkaError } from '../../protocol/errors.ts'
 import { Produce } from '../../protocol/messages/00-produce.ts'
 import type { ProduceRequest, ProduceResponse } from '../../protocol/messages/00-produce.ts'
-import { codecOf, attributes, BATCH_HEADER_SIZE, CODEC_ZSTD } from '../../protocol/records/batch.ts'
+import { BATCH_HEADER_SIZE, CODEC_ZSTD, attributes, codecOf, isTransactional } from '../../protocol/records/batch.ts'
 import type { AppendOutcome, DurableOutcome, PartitionLog } from '../../storage/partition/types.ts'
 import { assertNever } from '../../storage/types.ts'
 import { isInternalTopic } from '../cluster/topic-names.ts'
@@ -17,6 +18,8 @@ type PartitionResult = TopicResult['partitionResponses'][number]
 /** First version whose clients understand zstd (KIP-110). */
 const ZSTD_SINCE = 7
 const TOPIC_IDS_SINCE = 13
+/** An answer is not to be many times the request: a batch may hold a hundred thousand records that are all at fault. */
+const RECORD_ERRORS_MAX = 1000
 
 export const produce: Handler<ProduceRequest, ProduceResponse> = {
   api: Produce,
@@ -47,6 +50,10 @@ function respond(request: ProduceRequest, context: RequestContext): ProduceRespo
   if (request.acks !== 0 && request.acks !== 1 && request.acks !== -1) {
     return allFailed(request, KafkaError.INVALID_REQUIRED_ACKS, context, 'acks must be 0, 1 or -1')
   }
+  // Nobody but the owner of a transactional id may write for it, and no id is nobody's.
+  if (request.transactionalId === null && hasTransactionalBatch(request)) {
+    return allFailed(request, KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, context, null)
+  }
   if (!context.broker.engine.hasRoom) return allFailed(request, KafkaError.REQUEST_TIMED_OUT, context, 'the broker waits for its object store')
 
   let failed = false
@@ -68,7 +75,8 @@ function respond(request: ProduceRequest, context: RequestContext): ProduceRespo
         } else {
           const batch = oneBatch(partition.records)
           if (batch === null) fail(result, KafkaError.INVALID_RECORD, 'a produce request holds one record batch per partition')
-          else if (context.apiVersion < ZSTD_SINCE && usesZstd(batch)) {
+          else if (isTransactional(attributesOf(batch))) fail(result, KafkaError.INVALID_TXN_STATE, 'the transaction is not open')
+          else if (context.apiVersion < ZSTD_SINCE && codecOf(attributesOf(batch)) === CODEC_ZSTD) {
             fail(result, KafkaError.UNSUPPORTED_COMPRESSION_TYPE, 'zstd needs Produce version 7 or later')
           } else {
             context.broker.metrics.produced(found.name, batch.length)
@@ -81,9 +89,10 @@ function respond(request: ProduceRequest, context: RequestContext): ProduceRespo
               pending++
             } else {
               fail(result, errorOf(outcome), 'reason' in outcome ? outcome.reason : null)
-              if (outcome.kind === 'invalidRecord' && outcome.records !== undefined) {
+              if ('records' in outcome && outcome.records !== undefined) {
                 // KIP-467: which records of the batch are at fault.
-                result.recordErrors = outcome.records.map((batchIndex) => ({ batchIndex, batchIndexErrorMessage: outcome.reason }))
+                const batchIndexErrorMessage = outcome.reason
+                result.recordErrors = outcome.records.slice(0, RECORD_ERRORS_MAX).map((batchIndex) => ({ batchIndex, batchIndexErrorMessage }))
               }
             }
           }
@@ -125,8 +134,15 @@ function oneBatch(records: readonly Uint8Array[] | null): Uint8Array | null {
   return records.length === 1 ? records[0]! : Buffer.concat(records)
 }
 
-function usesZstd(batch: Uint8Array): boolean {
-  return batch.length >= BATCH_HEADER_SIZE && codecOf(attributes(batch, 0)) === CODEC_ZSTD
+/** Of a batch that is not validated yet; 0 where it is too short to have any. */
+function attributesOf(batch: Uint8Array): number {
+  return batch.length >= BATCH_HEADER_SIZE ? attributes(batch, 0) : 0
+}
+
+function hasTransactionalBatch(request: ProduceRequest): boolean {
+  return request.topicData.some(({ partitionData }) =>
+    partitionData.some(({ records }) => records !== null && records.length > 0 && isTransactional(attributesOf(records[0]!))),
+  )
 }
 
 function fail(result: PartitionResult, errorCode: number, message: string | null): void {

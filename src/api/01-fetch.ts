@@ -268,7 +268,7 @@ function openSession(request: FetchRequest, context: RequestContext): Opened {
     const partitions = new Map<string, SessionPartition>()
     addPartitions(partitions, request, usesTopicIds)
     const wanted = [...partitions.values()]
-    const session = sessionEpoch === INITIAL_EPOCH && wanted.length > 0 ? fetchSessions.create(usesTopicIds, partitions) : null
+    const session = sessionEpoch === INITIAL_EPOCH ? fetchSessions.create(usesTopicIds, partitions) : null
     return { kind: 'open', wanted, session, incremental: false }
   }
   const session = fetchSessions.get(sessionId)

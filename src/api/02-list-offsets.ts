@@ -1,7 +1,7 @@
 // ListOffsets (2), v1–11.
 // Latest (-1), earliest (-2), maximum timestamp (-3, v7+, KIP-734), earliest local (-4, v8+: the same as earliest), latest tiered (-5, v9+)
 // and earliest pending upload (-6, v11+): -1 without tiering; or the first record, in log order, at or after a timestamp. Read-committed
-// consumers see the last stable offset as the latest.
+// consumers see the last stable offset as the latest. A partition that is asked for twice is an INVALID_REQUEST.
 import { KafkaError } from '../../protocol/errors.ts'
 import { ListOffsets } from '../../protocol/messages/02-list-offsets.ts'
 import type { ListOffsetsRequest, ListOffsetsResponse } from '../../protocol/messages/02-list-offsets.ts'
@@ -35,14 +35,20 @@ export const listOffsets: Handler<ListOffsetsRequest, ListOffsetsResponse> = {
   versions: [1, 11],
 
   async handle(request, context) {
+    const counts = new Map<string, number>()
+    for (const { name, partitions } of request.topics) {
+      for (const { partitionIndex } of partitions) counts.set(`${partitionIndex}/${name}`, (counts.get(`${partitionIndex}/${name}`) ?? 0) + 1)
+    }
     const topics = await Promise.all(
       request.topics.map(async ({ name, partitions }) => {
         const topic = context.broker.topics.byName(name)
         return {
           name,
           partitions: await Promise.all(
-            partitions.map((asked) => {
-              const log = topic === null ? null : context.broker.topics.partition(topic.id, asked.partitionIndex)
+            partitions.map(async (asked) => {
+              const { partitionIndex } = asked
+              if ((counts.get(`${partitionIndex}/${name}`) ?? 0) > 1) return { partitionIndex, errorCode: KafkaError.INVALID_REQUEST }
+              const log = topic === null ? null : context.broker.topics.partition(topic.id, partitionIndex)
               return answer(asked, log, request.isolationLevel === READ_COMMITTED, context)
             }),
           ),

@@ -2,10 +2,10 @@
  * The log of one partition: judges and orders appends, knows what is durable and what is flushed, and serves reads from memory, then
  * from lane objects, then from the table (DESIGN §2). Everything below is offsets; Kafka's error codes are made in `src/api`.
  */
-import { computeCrc, isControl, patchBatch, setLogAppendTime, setMaxTimestamp } from '../../protocol/records/batch.ts'
+import { NO_TIMESTAMP, crc, isControl, patchBatch, setLogAppendTime, setMaxTimestamp } from '../../protocol/records/batch.ts'
 import type { BatchHeader } from '../../protocol/records/batch.ts'
 import { validateProduceBatch } from '../../protocol/records/validate.ts'
-import type { RefusedBatch } from '../../protocol/records/validate.ts'
+import type { RefusedBatch, ValidBatch } from '../../protocol/records/validate.ts'
 import type { Env } from '../env.ts'
 import { LaneObjectMissingError } from '../lane/read-batches.ts'
 import type { LaneFailure, LaneRef, LaneRow } from '../lane/types.ts'
@@ -18,7 +18,7 @@ import { LeaderEpochs } from './leader-epochs.ts'
 import type { EpochStart } from './leader-epochs.ts'
 import { ProducerState } from './producer-state.ts'
 import type { ActiveProducer, ProducerSnapshot } from './producer-state.ts'
-import { findTimestamp, maxTimestampOf, recordsWithoutKey } from './records-in-batch.ts'
+import { findTimestamp, maxTimestampOf, positionsWhere } from './records-in-batch.ts'
 import type {
   AppendOutcome,
   DurableOutcome,
@@ -162,42 +162,39 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
   append(records: Uint8Array, options: { readonly origin: 'client' | 'broker' }): AppendOutcome {
     if (this.#state !== 'open') return { kind: this.#state }
     const config = this.#config
-    const verdict = validateProduceBatch(records, { allowControl: options.origin === 'broker' })
+    const verdict = validateProduceBatch(records, options.origin === 'broker' ? { allowControl: true } : { deep: true, maxBytes: config.maxMessageBytes })
     if (verdict.kind !== 'ok') return refusal(verdict)
     const { header } = verdict
-    if (records.length > config.maxMessageBytes && options.origin === 'client') {
-      return { kind: 'tooLarge', reason: `the batch has ${records.length} bytes, max.message.bytes is ${config.maxMessageBytes}` }
-    }
     if (config.compacted && !isControl(header.attributes) && verdict.hasNullKey !== false) {
       const refused = keylessRecords(records)
       if (refused !== null) return refused
     }
     const nowMs = this.#host.env.clock.now()
-    const badTime = config.timestampType === 'CreateTime' && options.origin === 'client' ? timestampProblem(verdict.minTimestamp, verdict.maxTimestamp, config, nowMs) : null
-    if (badTime !== null) return { kind: 'invalidTimestamp', reason: badTime }
+    if (config.timestampType === 'CreateTime' && options.origin === 'client') {
+      const refused = untimelyRecords(records, verdict, config, nowMs)
+      if (refused !== null) return refused
+    }
 
     const baseOffset = this.#logEnd
     const lastOffset = baseOffset + header.lastOffsetDelta
     if (header.producerId >= 0) {
       const judged = this.#producers.check({ ...producerBatch(header), baseOffset, lastOffset })
       if (judged.kind === 'duplicate') {
-        return { kind: 'duplicate', baseOffset: judged.baseOffset, lastOffset: judged.lastOffset, logAppendTimeMs: -1 }
+        const logAppendTimeMs = this.#logAppendTimeOf(judged.baseOffset)
+        return { kind: 'duplicate', baseOffset: judged.baseOffset, lastOffset: judged.lastOffset, logAppendTimeMs }
       }
       if (judged.kind !== 'next') return judged
     }
 
     let maxTimestamp = verdict.maxTimestamp
     let logAppendTimeMs = -1
-    let { crc } = header
     if (config.timestampType === 'LogAppendTime') {
       setLogAppendTime(records, 0, nowMs)
       maxTimestamp = nowMs
       logAppendTimeMs = nowMs
-      crc = computeCrc(records, 0)
     } else if (verdict.walked && verdict.maxTimestamp !== header.maxTimestamp) {
       // Some clients compute it wrongly, and lookups by timestamp rely on it.
       setMaxTimestamp(records, 0, verdict.maxTimestamp)
-      crc = computeCrc(records, 0)
     }
     patchBatch(records, 0, { baseOffset, leaderEpoch: this.leaderEpoch })
     const entry = new BatchEntry(
@@ -214,7 +211,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
         leaderEpoch: this.leaderEpoch,
         attributes: logAppendTimeMs >= 0 ? header.attributes | LOG_APPEND_TIME_BIT : header.attributes,
         recordCount: header.recordCount,
-        crc,
+        crc: crc(records, 0),
       },
       records,
       null,
@@ -226,6 +223,13 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     this.#host.cache.add(entry)
     this.#host.submit(entry)
     return { kind: 'appended', baseOffset, lastOffset, logAppendTimeMs }
+  }
+
+  /** Broker time that the batch at this offset was given; -1 where it kept its own, or left memory long ago. */
+  #logAppendTimeOf(baseOffset: Offset): number {
+    const entry = this.#entries[this.#firstEntryAtOrAfter(baseOffset)]
+    if (entry === undefined || entry.baseOffset !== baseOffset || (entry.attributes & LOG_APPEND_TIME_BIT) === 0) return -1
+    return entry.maxTimestamp
   }
 
   whenDurable(lastOffset: Offset, done: (outcome: DurableOutcome) => void): void {
@@ -585,14 +589,10 @@ function producerBatch(header: BatchHeader): { producerId: number; producerEpoch
   }
 }
 
-/** Compacted topics take keyed records only. Also refuses compressed batches whose inside cannot be read. */
+/** Compacted topics take keyed records only. */
 function keylessRecords(batch: Uint8Array): AppendOutcome | null {
-  try {
-    const records = recordsWithoutKey(batch)
-    return records.length === 0 ? null : { kind: 'invalidRecord', reason: 'Compacted topic cannot accept message without key', records }
-  } catch (error) {
-    return { kind: 'corrupt', reason: messageOf(error) }
-  }
+  const records = positionsWhere(batch, ({ key }) => key === null)
+  return records.length === 0 ? null : { kind: 'invalidRecord', reason: 'Compacted topic cannot accept message without key', records }
 }
 
 function refusal(refused: RefusedBatch): AppendOutcome {
@@ -614,17 +614,15 @@ function refusal(refused: RefusedBatch): AppendOutcome {
   }
 }
 
-function timestampProblem(minTimestamp: number, maxTimestamp: number, config: TopicLogConfig, nowMs: number): string | null {
-  if (maxTimestamp > TIMESTAMP_MAX_MS || minTimestamp < -TIMESTAMP_MAX_MS) {
-    return `timestamp ${maxTimestamp} does not fit into the microseconds of a table`
-  }
-  if (maxTimestamp !== -1 && maxTimestamp - nowMs > config.timestampAfterMaxMs) {
-    return `timestamp ${maxTimestamp} is more than message.timestamp.after.max.ms=${config.timestampAfterMaxMs} ahead of the broker`
-  }
-  if (minTimestamp !== -1 && nowMs - minTimestamp > config.timestampBeforeMaxMs) {
-    return `timestamp ${minTimestamp} is more than message.timestamp.before.max.ms=${config.timestampBeforeMaxMs} behind the broker`
-  }
-  return null
+/** Timestamps that the topic does not take (`message.timestamp.before.max.ms`, `…after.max.ms`) or that its table could not hold. */
+function untimelyRecords(batch: Uint8Array, { minTimestamp, maxTimestamp }: ValidBatch, config: TopicLogConfig, nowMs: number): AppendOutcome | null {
+  const latest = Math.min(nowMs + config.timestampAfterMaxMs, TIMESTAMP_MAX_MS)
+  const earliest = Math.max(nowMs - config.timestampBeforeMaxMs, -TIMESTAMP_MAX_MS)
+  if (maxTimestamp <= latest && minTimestamp >= earliest) return null
+  const records = positionsWhere(batch, ({ timestamp }) => timestamp !== NO_TIMESTAMP && (timestamp > latest || timestamp < earliest))
+  if (records.length === 0) return null
+  const reason = `The timestamps of the batch are from ${minTimestamp} to ${maxTimestamp}; they should be within [${earliest}, ${latest}]`
+  return { kind: 'invalidTimestamp', reason, records }
 }
 
 function messageOf(error: unknown): string {

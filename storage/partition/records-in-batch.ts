@@ -1,5 +1,6 @@
 /** Looks at single records of one batch: rare questions (ListOffsets, compacted topics) that the header cannot answer. */
 import { recordsOf } from '../../protocol/records/record.ts'
+import type { DecodedRecord } from '../../protocol/records/record.ts'
 import type { Offset } from '../types.ts'
 
 /** The first record in log order whose timestamp is at or after `timestampMs`. */
@@ -19,9 +20,9 @@ export function maxTimestampOf(batch: Uint8Array): { offset: Offset; timestampMs
   return best ?? { offset: -1, timestampMs: -1 }
 }
 
-/** Positions in the batch of the records that have no key. */
-export function recordsWithoutKey(batch: Uint8Array): number[] {
+/** Positions in the batch of the records that are so. */
+export function positionsWhere(batch: Uint8Array, is: (record: DecodedRecord) => boolean): number[] {
   const positions: number[] = []
-  for (const [position, record] of recordsOf(batch).entries()) if (record.key === null) positions.push(position)
+  for (const [position, record] of recordsOf(batch).entries()) if (is(record)) positions.push(position)
   return positions
 }

@@ -29,7 +29,7 @@ export type AppendOutcome =
   | { readonly kind: 'corrupt'; readonly reason: string }
   /** `records`: positions in the batch of the records that are at fault, where single ones are. */
   | { readonly kind: 'invalidRecord'; readonly reason: string; readonly records?: readonly number[] }
-  | { readonly kind: 'invalidTimestamp'; readonly reason: string }
+  | { readonly kind: 'invalidTimestamp'; readonly reason: string; readonly records?: readonly number[] }
   | { readonly kind: 'tooLarge'; readonly reason: string }
   | { readonly kind: 'unsupportedCodec'; readonly reason: string }
   /** This process no longer leads the partition (fenced, closing) or the topic is gone. */

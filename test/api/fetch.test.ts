@@ -260,11 +260,6 @@ describe('topics', () => {
 })
 
 describe('leader epochs (KIP-320)', () => {
-  async function epochOf(topic: TestTopic): Promise<number> {
-    const { topics } = await subject.client.send(Metadata, 12, { topics: [{ name: topic.name }] })
-    return topics[0]?.partitions[0]?.leaderEpoch ?? -1
-  }
-
   test('older than the leader\'s: FENCED_LEADER_EPOCH; newer: UNKNOWN_LEADER_EPOCH; none or the same: served', async () => {
     const { topic } = await threeBatches()
     const epoch = await epochOf(topic)
@@ -302,3 +297,8 @@ describe('leader epochs (KIP-320)', () => {
     isError(absent.topics[0]?.partitions[0]?.errorCode, 'UNKNOWN_TOPIC_OR_PARTITION')
   })
 })
+
+async function epochOf(topic: TestTopic): Promise<number> {
+  const { topics } = await subject.client.send(Metadata, 12, { topics: [{ name: topic.name }] })
+  return topics[0]?.partitions[0]?.leaderEpoch ?? -1
+}

@@ -8,7 +8,7 @@ import { decodeResponseFrame, encodeRequestFrame } from '../../protocol/messages
 import { defaultOf, emptyOf, existsIn } from '../../protocol/schema/field.ts'
 import type { FieldSpec } from '../../protocol/schema/field.ts'
 import { registry } from '../../src/api/registry.ts'
-import type { AskedApi, RawClient } from '../support/raw-client.ts'
+import type { RawClient } from '../support/raw-client.ts'
 import { batchOf, createTopic, freshName, isError, onlyHere, produceRequest, useBroker } from './support.ts'
 
 const subject = useBroker()
@@ -52,7 +52,7 @@ describe('ApiVersions', () => {
 })
 
 describe('frames', () => {
-  const closing: readonly [what: string, frame: Buffer][] = [
+  const closing: readonly [what: string, body: Buffer][] = [
     ['an unknown API key', header(9999, 0, 1)],
     ['a negative API key', header(-1, 0, 1)],
     ['an API that only controllers serve', header(52, 0, 1)],
@@ -63,10 +63,10 @@ describe('frames', () => {
     ['more array elements than bytes', Buffer.concat([header(3, 1, 1), Buffer.from('7fffffff', 'hex')])],
     ['three bytes', Buffer.from('000300', 'hex')],
   ]
-  for (const [what, frame] of closing) {
+  for (const [what, body] of closing) {
     test(`${what} closes the connection`, async () => {
       const client = await subject.connect()
-      client.writeFrame(frame)
+      client.writeFrame(body)
       await client.closed()
     })
   }
@@ -115,7 +115,6 @@ describe('frames', () => {
 
   test('requests that arrive byte by byte, or many in one packet, are the same requests', async () => {
     const client = await subject.connect()
-    const frame = (correlationId: number): Buffer => Buffer.concat(encodeRequestFrame(Metadata, 9, { correlationId, clientId: 'x' }, { topics: [] }))
     for (const byte of frame(1)) client.write(Buffer.of(byte))
     decodeResponseFrame(Metadata, 9, 1, await client.frame())
     client.write(Buffer.concat([2, 3, 4, 5].map(frame)))
@@ -130,7 +129,7 @@ describe('every advertised API answers in every advertised version', onlyHere, (
         for (const elements of [0, 1]) {
           const client = await subject.connect()
           const request = { ...(plain(api.request, version, elements) as object), ...needed[api.key] }
-          await client.send(api as AskedApi<unknown, unknown>, version, request)
+          await client.send(api, version, request as never)
           await stillServed(client)
           client.close()
         }
@@ -138,6 +137,10 @@ describe('every advertised API answers in every advertised version', onlyHere, (
     })
   }
 })
+
+function frame(correlationId: number): Buffer {
+  return Buffer.concat(encodeRequestFrame(Metadata, 9, { correlationId, clientId: 'x' }, { topics: [] }))
+}
 
 /** A request of zeroes, with so many elements in each of its arrays and null wherever null is allowed. */
 function plain(spec: FieldSpec, version: number, elements: number): unknown {

@@ -255,6 +255,17 @@ export function recordsIn(partition: FetchedPartition): { offset: number; timest
   )
 }
 
+/** Everything from an offset on, in as many fetches as it takes. */
+export async function readFrom(client: RawClient, topic: TestTopic, offset = 0): Promise<ReturnType<typeof recordsIn>> {
+  const found: ReturnType<typeof recordsIn> = []
+  for (let next = offset; ; next = found.at(-1)!.offset + 1) {
+    const partition = await fetchOne(client, topic, next)
+    isError(partition.errorCode, 'NONE')
+    if (next >= partition.highWatermark) return found
+    found.push(...recordsIn(partition).filter((record) => record.offset >= next))
+  }
+}
+
 /** Sizes of the batches in an answer. */
 export function batchSizes(partition: FetchedPartition): number[] {
   return [...iterateBatches(bytesOf(partition))].map(({ start, end }) => end - start)
