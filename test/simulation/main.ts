@@ -1,5 +1,5 @@
 /**
- * Many runs: `node test/simulation/main.ts [--mode random] [--seeds 5000] [--from 1] [--step 1]`; without a mode all of them, one after the
+ * Many runs: `node test/simulation/main.ts [--mode random] [--seeds 5000] [--from 1] [--step 1] [--bail]`; without a mode all of them, one after the
  * other. `--seeds` bounds the random ones; the systematic ones go through all await points of their script. Prints each run that fails
  * with the command that replays it, then a summary; the exit code is 1 when one failed.
  */
@@ -15,6 +15,7 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '1000' },
     from: { type: 'string', default: '1' },
     step: { type: 'string', default: '1' },
+    bail: { type: 'boolean', default: false },
   },
 })
 // Most errors of a run are simulated ones, and their stacks cost more than the rest of it.
@@ -41,6 +42,7 @@ for (const mode of values.mode === undefined ? modes : [values.mode as Mode]) {
     if (++failed > failuresShownMax) continue
     console.log(`FAILED ${replayCommand(mode, seed)}`)
     for (const violation of world.violations.slice(0, 3)) console.log(`  ${violation.slice(0, 600)}`)
+    if (values.bail) break
   }
 }
 const seconds = (Date.now() - startedMs) / 1000
