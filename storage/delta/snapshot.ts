@@ -53,6 +53,11 @@ export interface SnapshotView {
   readonly metadata: Metadata
   readonly fileCount: number
   readonly bytes: number
+  /**
+   * The newest version that may have deleted, changed or inserted rows below the flushed offsets, as opposed to moving them or adding
+   * behind them: what was read before it must be read again. For what a checkpoint says, the checkpoint's.
+   */
+  readonly rowsChangedAt: number
   /** Numbers of the partitions that have files, in no particular order. */
   partitions(): number[]
   txn(appId: string): number | undefined
@@ -87,6 +92,7 @@ export class Snapshot implements SnapshotView {
   #metadata: Metadata | undefined
   #bytes = 0
   #deletionVectors = 0
+  #rowsChangedAt = -1
 
   get version(): number {
     return this.#version
@@ -115,6 +121,10 @@ export class Snapshot implements SnapshotView {
     return this.#bytes
   }
 
+  get rowsChangedAt(): number {
+    return this.#rowsChangedAt
+  }
+
   /** Live files with a deletion vector, whose rows cannot be told from deleted ones here. */
   get deletionVectorCount(): number {
     return this.#deletionVectors
@@ -127,6 +137,7 @@ export class Snapshot implements SnapshotView {
     }
     this.absorb(commit, version)
     this.#version = version
+    if (changesRows(commit)) this.#rowsChangedAt = version
   }
 
   /** Adds actions of a checkpoint (in pieces) without moving the version. `addedAt`: see `TableFile`. */
@@ -141,6 +152,7 @@ export class Snapshot implements SnapshotView {
   /** Ends the reading of a checkpoint. */
   startAt(version: number): void {
     this.#version = version
+    this.#rowsChangedAt = version
   }
 
   partitions(): number[] {
@@ -274,6 +286,13 @@ export class Snapshot implements SnapshotView {
 export function dataFileKey(location: string, file: { readonly path: string }): string | null {
   const path = decodePath(file.path)
   return isAbsolutePath(path) ? null : `${location}/${path}`
+}
+
+/** Our own commits add behind the flushed offset alone; rows without an offset are nobody's to read yet. */
+function changesRows(commit: Commit): boolean {
+  if (commit.removes.some((remove) => remove.dataChange)) return true
+  if (typeof commit.commitInfo?.bayouCommitId === 'string') return false
+  return commit.adds.some((add) => add.dataChange && parseStats(add.stats).range.kind !== 'none')
 }
 
 function tableFile(add: AddFile, stats: ReadStats, addedAt: number): TableFile {

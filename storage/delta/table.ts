@@ -100,6 +100,9 @@ export class DeltaTable {
   #stale = false
   /** Monotonic time at which the snapshot was known to be joined to the log. */
   #confirmedAt = 0
+  /** Monotonic time at which nothing followed the snapshot's version. */
+  #endSeenAt = -Infinity
+  #catchingUp: Promise<void> | null = null
   #checkpoint: KnownCheckpoint = { version: -1, tombstones: 0 }
   #tail: Promise<unknown> = Promise.resolve()
   #foreign: ForeignCommit[] = []
@@ -201,6 +204,20 @@ export class DeltaTable {
   }
 
   /**
+   * Reads the commits that came since, unless the end of the log was seen within `ageMaxMs`: what a reader calls, for whom others' changes
+   * may be a little old. Costs nothing while commits of ours follow each other.
+   * @throws StoreError, DeltaError as `load`
+   */
+  async catchUp(ageMaxMs: number): Promise<void> {
+    if (!this.#stale && this.#env.clock.monotonic() - this.#endSeenAt <= ageMaxMs) return
+    this.#catchingUp ??= this.#exclusive(async () => {
+      const snapshot = await this.#fresh()
+      for (let n = 0; n < pollCommitsMax; n++) if ((await this.#advance(snapshot)) === null) return
+    }).finally(() => (this.#catchingUp = null))
+    await this.#catchingUp
+  }
+
+  /**
    * Commits the change at the next free version, rebasing over other writers' commits as long as `judge` allows it.
    *
    * @throws StoreError when the store does not answer in time. The change may be in the table, now or later: call again
@@ -272,6 +289,7 @@ export class DeltaTable {
       switch (written.kind) {
         case 'created':
           this.#accept(snapshot, version, commit)
+          this.#endSeenAt = this.#confirmedAt
           return { kind: 'committed', version }
         case 'hole':
           // The log was cleaned up past this version while the write was on its way: it is in no history that readers see.
@@ -342,7 +360,10 @@ export class DeltaTable {
   async #advance(snapshot: Snapshot): Promise<number | null> {
     const version = snapshot.version + 1
     const commit = await readCommit(this.#store, this.location, version)
-    if (commit === null) return null
+    if (commit === null) {
+      this.#endSeenAt = this.#env.clock.monotonic()
+      return null
+    }
     this.#accept(snapshot, version, commit)
     return version
   }
@@ -385,6 +406,7 @@ export class DeltaTable {
     this.#stale = false
     this.#watch(loaded.snapshot.metadata)
     this.#confirmedAt = this.#env.clock.monotonic()
+    this.#endSeenAt = this.#confirmedAt
     this.#checkpoint = { version: loaded.checkpointVersion, tombstones: loaded.tombstones }
     this.#ownIds.clear()
     for (const [id, version] of loaded.commitIds) this.#ownIds.set(id, version)

@@ -42,6 +42,8 @@ const FILES_PER_CHUNK_MAX = 64
 const READS_AT_ONCE = 8
 /** Chunks that are decoded ahead of a sequential reader. */
 const READ_AHEAD = 2
+/** How old others' changes of a table may be before a reader sees them. */
+const TABLE_AGE_MAX_MS = 1000
 /** How often a search starts again because files vanished under it. */
 const SEARCHES_MAX = 4
 
@@ -51,6 +53,8 @@ interface Chunk {
   readonly next: Offset
   readonly batches: readonly Uint8Array[]
   readonly bytes: number
+  /** `SnapshotView.rowsChangedAt` when it was planned: a chunk is good until that moves. */
+  readonly rowsAsOf: number
 }
 
 interface PartitionChunks {
@@ -85,11 +89,13 @@ export class TableReads implements ColdReads {
   }
 
   async read(log: PartitionLog, fromOffset: Offset, endOffset: Offset, maxBytes: number): Promise<readonly Uint8Array[]> {
+    const table = await this.#table(log)
+    if (table === null) return []
     const partition = this.#partition(log)
     let from = fromOffset
     while (from < endOffset) {
-      const chunk = this.#cached(partition, from) ?? (await this.#load(log, partition, from, endOffset))
-      this.#readAhead(log, partition, chunk, endOffset)
+      const chunk = this.#cached(partition, from, table) ?? (await this.#load(log, partition, from, endOffset))
+      this.#readAhead(log, partition, chunk, endOffset, table)
       const batches = select(chunk, from, maxBytes)
       if (batches.length > 0) {
         this.#deps.options.onRead?.(batches.reduce((sum, batch) => sum + batch.length, 0))
@@ -148,8 +154,13 @@ export class TableReads implements ColdReads {
     return partition
   }
 
-  #cached(partition: PartitionChunks, offset: Offset): Chunk | null {
+  #cached(partition: PartitionChunks, offset: Offset, table: DeltaTable): Chunk | null {
+    const { rowsChangedAt } = table.snapshot
     for (const chunk of partition.chunks.values()) {
+      if (chunk.rowsAsOf !== rowsChangedAt) {
+        this.#drop(chunk, partition)
+        continue
+      }
       if (offset < chunk.from || offset >= chunk.next) continue
       this.#used.delete(chunk)
       this.#used.set(chunk, partition)
@@ -164,7 +175,7 @@ export class TableReads implements ColdReads {
     if (loading === undefined) {
       loading = this.#searching(log, (table) => this.#decodeChunk(log, table, from, endOffset))
         .then((chunk) => {
-          const result = chunk ?? { from, next: endOffset, batches: [], bytes: 0 }
+          const result = chunk ?? { from, next: endOffset, batches: [], bytes: 0, rowsAsOf: -1 }
           if (result.batches.length > 0) this.#keep(result, partition)
           return result
         })
@@ -174,10 +185,10 @@ export class TableReads implements ColdReads {
     return loading
   }
 
-  #readAhead(log: PartitionLog, partition: PartitionChunks, chunk: Chunk, endOffset: Offset): void {
+  #readAhead(log: PartitionLog, partition: PartitionChunks, chunk: Chunk, endOffset: Offset, table: DeltaTable): void {
     let next = chunk.next
     for (let ahead = 0; ahead < READ_AHEAD && next < endOffset; ahead++) {
-      const known = this.#cached(partition, next)
+      const known = this.#cached(partition, next, table)
       if (known === null) {
         // A failure is seen by the read that needs the chunk.
         void this.#load(log, partition, next, endOffset).catch(() => undefined)
@@ -207,9 +218,16 @@ export class TableReads implements ColdReads {
 
   // ---- files ------------------------------------------------------------------------------------------------------------------
 
+  /** The table of a partition, with what others committed to it up to about a second ago; null when there is none. */
+  async #table(log: PartitionLog): Promise<DeltaTable | null> {
+    const table = await this.#deps.tableOf(log.topicId)
+    await table?.catchUp(TABLE_AGE_MAX_MS)
+    return table
+  }
+
   /** Runs a search on the table, again on its newer state when a file vanished under it. Null when there is no table. */
   async #searching<T>(log: PartitionLog, search: (table: DeltaTable) => Promise<T>): Promise<T | null> {
-    const table = await this.#deps.tableOf(log.topicId)
+    const table = await this.#table(log)
     if (table === null) return null
     for (let attempt = 1; ; attempt++) {
       try {
@@ -222,7 +240,9 @@ export class TableReads implements ColdReads {
   }
 
   async #decodeChunk(log: PartitionLog, table: DeltaTable, from: Offset, endOffset: Offset): Promise<Chunk> {
-    const parts = planChunk(await this.#snapshot(log, table), log.partition, from, endOffset)
+    const snapshot = await this.#snapshot(log, table)
+    const parts = planChunk(snapshot, log.partition, from, endOffset)
+    const rowsAsOf = snapshot.rowsChangedAt
     const batches: Uint8Array[] = []
     let bytes = 0
     for (let i = 0; i < parts.length; i += READS_AT_ONCE) {
@@ -234,11 +254,11 @@ export class TableReads implements ColdReads {
           bytes += batch.bytes.length
         }
         const last = found.at(-1)
-        if (!done && last !== undefined) return { from, next: last.lastOffset + 1, batches, bytes }
-        if (bytes >= CHUNK_BYTES) return { from, next: group[index]!.endOffset, batches, bytes }
+        if (!done && last !== undefined) return { from, next: last.lastOffset + 1, batches, bytes, rowsAsOf }
+        if (bytes >= CHUNK_BYTES) return { from, next: group[index]!.endOffset, batches, bytes, rowsAsOf }
       }
     }
-    return { from, next: parts.at(-1)?.endOffset ?? endOffset, batches, bytes }
+    return { from, next: parts.at(-1)?.endOffset ?? endOffset, batches, bytes, rowsAsOf }
   }
 
   async #decodePart(log: PartitionLog, table: DeltaTable, part: ChunkPart): ReturnType<ParquetCodec['decode']> {
@@ -272,7 +292,8 @@ export class TableReads implements ColdReads {
 
   /** The table with the offsets of all files of the partition known: those without statistics are looked into. */
   async #snapshot(log: PartitionLog, table: DeltaTable): Promise<SnapshotView> {
-    for (const file of table.snapshot.filesForOffset(log.partition, 0).unknown) {
+    // Commits that come while one file is looked into may bring others.
+    for (let file = firstUnknown(table, log.partition); file !== undefined; file = firstUnknown(table, log.partition)) {
       const range = await this.#deps.parquet.offsetRange({ file: await this.#open(table, file) })
       table.provideRange(
         file.path,
@@ -299,6 +320,10 @@ export class TableReads implements ColdReads {
       fromOffset = last.lastOffset + 1
     }
   }
+}
+
+function firstUnknown(table: DeltaTable, partition: number): TableFile | undefined {
+  return table.snapshot.filesForOffset(partition, 0).unknown[0]
 }
 
 /** Files that together hold all rows of offsets [fromOffset, endOffset); more than one where their ranges overlap. */

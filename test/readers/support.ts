@@ -278,3 +278,56 @@ export function assertSameRecords(actual: readonly PlainRecord[], expected: read
   assert.equal(actual.length, expected.length, `${what}: more records than were produced, the first is ${actual[expected.length]?.offset}`)
   for (const [index, record] of expected.entries()) assert.deepEqual(actual[index], record, `${what}, offset ${record.offset}`)
 }
+
+/** A consumer that reads the whole topic again and again, and stops at the first record that is missing, doubled or different. */
+export class Watcher {
+  readonly #abort = new AbortController()
+  readonly #done: Promise<number>
+
+  constructor(broker: TestBroker, topic: string, ledger: Ledger) {
+    this.#done = this.#run(broker, topic, ledger)
+    this.#done.catch(() => undefined)
+  }
+
+  async #run(broker: TestBroker, topic: string, ledger: Ledger): Promise<number> {
+    const client = await TopicClient.connect(broker)
+    let rounds = 0
+    for (; !this.#abort.signal.aborted; rounds++) {
+      for (const [partition, known] of ledger.partitions.entries()) {
+        const { records: read } = await client.consume(topic, partition, 0, 16 * 1024)
+        for (const [index, record] of read.entries()) {
+          assert.equal(record.offset, index, `consumer of partition ${partition} in round ${rounds}`)
+          // An answer to the producer may still be on its way.
+          const expected = known.get(index)
+          if (expected !== undefined) assert.deepEqual(record, expected)
+        }
+      }
+    }
+    client.close()
+    return rounds
+  }
+
+  /** Gives how often it read everything. */
+  async stop(): Promise<number> {
+    this.#abort.abort()
+    return await this.#done
+  }
+}
+
+/** Consumers and both engines see the same rows, whatever became of them. Gives the offsets of each partition. */
+export async function assertConsumersSeeTable(broker: TestBroker, reader: DeltaReader, topic: string): Promise<number[][]> {
+  const { partitions, table } = await flushed(broker, topic)
+  const [one, other] = await Promise.all(engines.map((engine) => reader.rows(engine, table.location)))
+  assert.equal(one!.length, other!.length)
+  const client = await TopicClient.connect(broker)
+  const offsets: number[][] = []
+  for (const { partition } of partitions) {
+    const rows = [one!, other!].map((all) => all.filter((row) => row.partition === partition && row.offset !== null).map(plainRow))
+    assertSameRecords(rows[1]!, rows[0]!, `the engines, partition ${partition}`)
+    const { records: read } = await client.consume(topic, partition)
+    assertSameRecords(read, rows[0]!, `consumers of partition ${partition}`)
+    offsets.push(read.map(({ offset }) => offset))
+  }
+  client.close()
+  return offsets
+}

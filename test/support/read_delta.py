@@ -8,7 +8,7 @@ One shot:   read_delta.py ENGINE TABLE [--version N] [--rows] [--where SQL]
 Serving:    read_delta.py serve
             One JSON command per line of input, one JSON line of output each: {"ok": ...} or {"error": "..."}.
             {"op": "summary" | "rows" | "count", "engine", "table", "version"?, "where"?}
-            {"op": "optimize" | "zorder" | "vacuum" | "delete" | "append" | "checkpoint" | "properties" | "constraint" | "unconstrain" | "restore" |
+            {"op": "optimize" | "zorder" | "vacuum" | "delete" | "update" | "append" | "checkpoint" | "properties" | "constraint" | "unconstrain" | "restore" |
              "history" | "files" | "txn", "table", ...}: what other writers do to a table, all with deltalake except append, which takes "engine".
 Bytes are base64, timestamps milliseconds since the epoch, headers lists of [key, value].
 S3: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION.
@@ -198,6 +198,8 @@ def change(command):
         )
     if op == "delete":
         return dt.delete(command["where"])
+    if op == "update":
+        return dt.update(updates=command["set"], predicate=command["where"])
     if op == "checkpoint":
         return dt.create_checkpoint()
     if op == "properties":

@@ -128,7 +128,7 @@ test('files without statistics that arrive while others are looked into are not 
   const adds = [await world.flush(5), await world.flush(5)]
   const bare = { ...(await world.write(range(5, 10), false)), dataChange: false }
   await foreign(world.store, 3, { adds: [bare], removes: [removeOf(adds[1]!)] }, 'OPTIMIZE')
-  await world.env.clock.sleep(1500)
+  await world.table.poll()
   world.beforeRange = async () => {
     world.beforeRange = async () => undefined
     const other = { ...(await world.write(range(0, 5), false)), dataChange: false }
