@@ -67,6 +67,8 @@ const PUTS_AT_ONCE = 8
 /** How long the first batch after a pause waits for company: less than a person notices, enough for a burst to share a file. */
 const GATHER_MS = 50
 const REPLANS_MAX = 8
+/** Batches of one commit, about: its files are held in memory whole. What is left follows in the next commit. */
+const COMMIT_BYTES_MAX = 32 * 1024 * 1024
 /** How often data files that vanish are written again before the flush is given up until the next try. */
 const REWRITES_MAX = 3
 
@@ -403,7 +405,7 @@ export function adoptFlushed(topic: FlushableTopic): StoredPartitionLog | null {
 
 function planRuns(topic: FlushableTopic): PlannedRun[] {
   const runs: PlannedRun[] = []
-  let room = Math.max(topic.config.flushBytes, 1)
+  let room = Math.max(Math.min(topic.config.flushBytes, COMMIT_BYTES_MAX), 1)
   for (const log of topic.logs) {
     if (log.unflushedBytes === 0) continue
     const run = log.flushRun(room)

@@ -31,7 +31,9 @@ const dictionaryPage = 2
 export function compressPages(chunk: Uint8Array, level: number): Page[] {
   const params = { [constants.ZSTD_c_compressionLevel]: level }
   return pagesOf(chunk).map(({ struct, body, originalBytes }) => {
-    const compressed = zstdCompressSync(body, { params, pledgedSrcSize: body.length })
+    // Room for all of it at once (ZSTD_compressBound): growing piece by piece costs more than the compression of easy pages.
+    const chunkSize = body.length + (body.length >> 8) + 512
+    const compressed = zstdCompressSync(body, { params, pledgedSrcSize: body.length, chunkSize })
     return page(struct, compressed, body.length, originalBytes)
   })
 }

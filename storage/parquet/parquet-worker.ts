@@ -48,11 +48,11 @@ function settle(ask: number) {
   return waiting
 }
 
-function question(job: number, what: Ask): Promise<unknown> {
+function question(job: number, what: Ask, transfer: ArrayBuffer[] = []): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const ask = ++lastAsk
     asks.set(ask, { resolve, reject })
-    send({ kind: 'ask', job, ask, what }, [])
+    send({ kind: 'ask', job, ask, what }, transfer)
   })
 }
 
@@ -114,10 +114,13 @@ async function work({ job, name, request, files: wireFiles }: Job, transfer: Arr
   }
 }
 
+/** The batches of a chunk are gone when the next one is asked for. */
 async function* batchChunks(job: number): AsyncGenerator<Uint8Array[]> {
+  let spent: ArrayBuffer | null = null
   for (;;) {
-    const chunk = (await question(job, { kind: 'batches' })) as BatchChunk | null
+    const chunk = (await question(job, { kind: 'batches', spent }, spent === null ? [] : [spent])) as BatchChunk | null
     if (chunk === null) return
+    spent = chunk.bytes.buffer
     const batches: Uint8Array[] = []
     let at = 0
     for (const length of chunk.lengths) {

@@ -220,6 +220,8 @@ class Thread {
   readonly #worker: Worker
   readonly #events: ThreadEvents
   readonly #jobs = new Map<number, Job>()
+  /** Memory for the next chunk of batches. */
+  #spare: ArrayBuffer | null = null
 
   constructor(program: URL, events: ThreadEvents) {
     this.#events = events
@@ -281,12 +283,42 @@ class Thread {
   async #answer(job: Job, ask: number, what: Ask): Promise<void> {
     const transfer: ArrayBuffer[] = []
     try {
-      const value = what.kind === 'batches' ? nextChunk(job, transfer) : await readRange(job, what, transfer)
+      const value = what.kind === 'batches' ? this.#nextChunk(job, what.spent, transfer) : await readRange(job, what, transfer)
       if (this.#jobs.has(job.id)) this.#send({ kind: 'answer', job: job.id, ask, value }, transfer)
     } catch (error) {
       job.refusals.set(ask, error)
       if (this.#jobs.has(job.id)) this.#send({ kind: 'refusal', job: job.id, ask, error: null }, [])
     }
+  }
+
+  /** The next batches of an encode job, copied together, or null when all were given. */
+  #nextChunk(job: Job, spent: ArrayBuffer | null, transfer: ArrayBuffer[]): BatchChunk | null {
+    if (spent?.byteLength === chunkBytesMax) this.#spare = spent
+    const from = job.nextBatch
+    let bytes = 0
+    let to = from
+    while (to < job.batches.length && (to === from || bytes + job.batches[to]!.length <= chunkBytesMax)) bytes += job.batches[to++]!.length
+    if (to === from) return null
+    job.nextBatch = to
+    const lengths = new Uint32Array(to - from)
+    const copy = new Uint8Array(this.#memoryFor(bytes), 0, bytes)
+    let at = 0
+    for (let i = from; i < to; i++) {
+      const batch = job.batches[i]!
+      copy.set(batch, at)
+      at += batch.length
+      lengths[i - from] = batch.length
+    }
+    transfer.push(copy.buffer, lengths.buffer)
+    return { bytes: copy, lengths }
+  }
+
+  /** Small flushes, which are many, get what they need; large ones share one buffer. */
+  #memoryFor(bytes: number): ArrayBuffer {
+    if (bytes > chunkBytesMax || bytes < chunkBytesMax / 4) return new ArrayBuffer(bytes)
+    const memory = this.#spare ?? new ArrayBuffer(chunkBytesMax)
+    this.#spare = null
+    return memory
   }
 
   #settled(job: Job): void {
@@ -305,27 +337,6 @@ class Thread {
   #send(message: ToWorker, transfer: ArrayBuffer[]): void {
     this.#worker.postMessage(message, transfer)
   }
-}
-
-/** The next batches of an encode job, copied together, or null when all were given. */
-function nextChunk(job: Job, transfer: ArrayBuffer[]): BatchChunk | null {
-  const from = job.nextBatch
-  let bytes = 0
-  let to = from
-  while (to < job.batches.length && (to === from || bytes + job.batches[to]!.length <= chunkBytesMax)) bytes += job.batches[to++]!.length
-  if (to === from) return null
-  job.nextBatch = to
-  const copy = new Uint8Array(bytes)
-  const lengths = new Uint32Array(to - from)
-  let at = 0
-  for (let i = from; i < to; i++) {
-    const batch = job.batches[i]!
-    copy.set(batch, at)
-    at += batch.length
-    lengths[i - from] = batch.length
-  }
-  transfer.push(copy.buffer, lengths.buffer)
-  return { bytes: copy, lengths }
 }
 
 async function readRange(job: Job, range: { file: number; start: number; end: number }, transfer: ArrayBuffer[]): Promise<Uint8Array> {

@@ -20,7 +20,7 @@ export interface FileLayout {
 }
 
 export const rowGroupRowsDefault = 128 * 1024
-export const rowGroupBytesDefault = 16 * 1024 * 1024
+export const rowGroupBytesDefault = 8 * 1024 * 1024
 
 /** A Parquet file and what the Delta log wants to know about it. */
 export interface WrittenFile {

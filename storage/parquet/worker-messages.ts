@@ -19,12 +19,13 @@ export type FromWorker =
 
 export type Ask =
   | { readonly kind: 'range'; readonly file: number; readonly start: number; readonly end: number }
-  | { readonly kind: 'batches' }
+  /** `spent` is the memory of the chunk before, which can carry the next one: it travels to and fro instead of becoming garbage. */
+  | { readonly kind: 'batches'; readonly spent: ArrayBuffer | null }
 
 /** Batches one after the other, and the length of each. */
 export interface BatchChunk {
-  readonly bytes: Uint8Array
-  readonly lengths: Uint32Array
+  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly lengths: Uint32Array<ArrayBuffer>
 }
 
 export interface WireError {
