@@ -8,6 +8,7 @@ import { StorageEngine } from '../storage/engine/engine.ts'
 import type { EngineObserver } from '../storage/engine/engine.ts'
 import type { Env } from '../storage/env.ts'
 import { Journal } from '../storage/journal/journal.ts'
+import { WatchedStore } from '../storage/objects/watched-store.ts'
 import { ParquetWorkers } from '../storage/parquet/parquet-workers.ts'
 import type { PartitionLog } from '../storage/partition/types.ts'
 import { TableReads } from '../storage/partition/table-reads.ts'
@@ -56,18 +57,20 @@ export interface Broker {
 const JOURNAL_POLL_MS = 2000
 const FLUSH_RETRY_MS = 2000
 const TOPICS_FLUSHED_AT_ONCE = 8
-/** A lane write that hangs for this long makes the broker unready. */
-const STORE_GONE_MS = 15_000
+/** A store that has been asked in vain for this long makes the broker unready, and so does a lane write that is not done for longer. */
+const STORE_SILENT_MS = 5000
+const LANE_STUCK_MS = 15_000
 
 export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
-  const { config, env, log, store, metrics } = parts
+  const { config, env, log, metrics } = parts
+  const store = new WatchedStore(parts.store, env.clock)
   const state: { notReady: string | null } = { notReady: 'recovering' }
   const fatal = Promise.withResolvers<Error>()
   const started: { engine?: StorageEngine } = {}
   // Health is served while recovery runs: an orchestrator must see that the process lives.
   const http = config.http === null ? null : await startHttpServer({
     address: config.http,
-    source: httpSource(parts, state, started),
+    source: httpSource(store, state, started),
     registry: metrics.registry,
     log,
   })
@@ -97,7 +100,6 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
             options: {
               cacheBytes: config['cold.cache.bytes'],
               compressionOf: (topicId) => rebuiltCodec(journal, topicId, config),
-              onRead: (bytes) => metrics.read('table', bytes),
             },
           })
           return tableReads
@@ -151,6 +153,7 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
     config,
     offsetsPartitions: offsetsPartitions(topics, config),
     snapshots: snapshotsIn(store),
+    metrics: metrics.groups,
     topics: {
       resolve: (name) => topics.byName(name) ?? undefined,
       byId: (id) => topics.byId(id) ?? undefined,
@@ -182,7 +185,7 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
     logLimiter,
     observer: metrics,
   })
-  watch(metrics, engine, server, () => tableReads?.cachedBytes ?? 0)
+  watch(metrics, engine, server, groups, () => tableReads?.cachedBytes ?? 0)
   const kafka = listener.address
   const advertised = advertisedAddress(config, kafka)
   node.host = advertised.host
@@ -283,11 +286,15 @@ function engineObserver(env: Env, log: Logger, metrics: Metrics): EngineObserver
       },
     },
     info: (message, fields) => log.info(fields, message),
-    warn: (message, fields) => log.warn(fields, message),
+    warn: (message, fields) => {
+      const { topic } = fields
+      const admitted = limiter.admit(`${message} ${typeof topic === 'string' ? topic : ''}`)
+      if (admitted !== null) log.warn({ ...fields, suppressed: admitted.suppressed }, message)
+    },
   }
 }
 
-function watch(metrics: Metrics, engine: StorageEngine, server: KafkaServer, coldCacheBytes: () => number): void {
+function watch(metrics: Metrics, engine: StorageEngine, server: KafkaServer, groups: GroupCoordinator, coldCacheBytes: () => number): void {
   const logs = function* (): Generator<{ flushedOffset: number; highWatermark: number; oldestUnflushedMs: number | null }> {
     for (const topic of engine.topics()) yield* topic.logs
   }
@@ -298,6 +305,7 @@ function watch(metrics: Metrics, engine: StorageEngine, server: KafkaServer, col
     requestMemoryBytes: () => server.budget.usedBytes,
     requestMemoryWaiting: () => server.budget.waiting,
     requestMemoryLimitBytes: () => server.budget.limitBytes,
+    groups: () => groups.groupCount,
     topics: () => [...engine.topics()].length,
     partitions: () => [...engine.topics()].reduce((sum, topic) => sum + topic.logs.length, 0),
     flushLagRecords: () => {
@@ -315,16 +323,20 @@ function watch(metrics: Metrics, engine: StorageEngine, server: KafkaServer, col
 }
 
 function httpSource(
-  { store }: BrokerParts,
+  store: WatchedStore,
   state: { readonly notReady: string | null },
   started: { readonly engine?: StorageEngine },
 ): HttpSource {
   return {
     notReady() {
       const { engine } = started
+      const { silentMs } = store
+      const silent = silentMs < STORE_SILENT_MS ? null : `the object store has not answered for ${Math.round(silentMs / 1000)} s`
+      if (state.notReady === 'recovering' && silent !== null) return `recovering: ${silent}`
       if (state.notReady !== null) return state.notReady
       if (engine === undefined) return 'recovering'
-      if (engine.oldestInflightMs > STORE_GONE_MS) return 'the object store does not answer'
+      if (silent !== null) return silent
+      if (engine.oldestInflightMs > LANE_STUCK_MS) return 'the object store does not take writes'
       return null
     },
     topics: () =>

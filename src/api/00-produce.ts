@@ -26,8 +26,15 @@ export const produce: Handler<ProduceRequest, ProduceResponse> = {
   versions: [3, 13],
 
   handle(request, context) {
-    if (!context.broker.engine.hasRoom) return waitForRoom(request, context).then(() => respond(request, context))
-    return respond(request, context)
+    if (request.acks !== 0 && request.acks !== 1 && request.acks !== -1) {
+      return allFailed(request, KafkaError.INVALID_REQUIRED_ACKS, context, 'acks must be 0, 1 or -1')
+    }
+    // Nobody but the owner of a transactional id may write for it, and no id is nobody's.
+    if (request.transactionalId === null && hasTransactionalBatch(request)) {
+      return allFailed(request, KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, context, null)
+    }
+    const timeoutMs = Math.max(request.timeoutMs, 0)
+    return context.broker.engine.appends.isOpen ? respond(request, context, timeoutMs) : waitForRoom(request, context, timeoutMs)
   },
 
   onError(request, errorCode, context) {
@@ -36,26 +43,24 @@ export const produce: Handler<ProduceRequest, ProduceResponse> = {
 }
 
 /** Overload slows producers down (P8): nothing is appended until the lane has room, or the producer would give up. */
-async function waitForRoom(request: ProduceRequest, context: RequestContext): Promise<void> {
+function waitForRoom(request: ProduceRequest, context: RequestContext, timeoutMs: number): Promise<ProduceResponse | null> {
   const { engine, env } = context.broker
-  const room = new AbortController()
-  const give = (): void => room.abort()
-  context.signal.addEventListener('abort', give, { once: true })
-  engine.whenRoom(give)
-  await env.clock.sleep(Math.max(request.timeoutMs, 0), room.signal)
-  context.signal.removeEventListener('abort', give)
+  const startedMs = env.clock.monotonic()
+  return new Promise((resolve, reject) => {
+    engine.appends.wait(timeoutMs, context.signal, (admitted) => {
+      try {
+        const leftMs = Math.max(0, timeoutMs - (env.clock.monotonic() - startedMs))
+        const late = KafkaError.REQUEST_TIMED_OUT
+        resolve(admitted ? respond(request, context, leftMs) : allFailed(request, late, context, 'the broker waits for its object store'))
+      } catch (error) {
+        reject(error)
+      }
+    })
+  })
 }
 
-function respond(request: ProduceRequest, context: RequestContext): ProduceResponse | null | Promise<ProduceResponse | null> {
-  if (request.acks !== 0 && request.acks !== 1 && request.acks !== -1) {
-    return allFailed(request, KafkaError.INVALID_REQUIRED_ACKS, context, 'acks must be 0, 1 or -1')
-  }
-  // Nobody but the owner of a transactional id may write for it, and no id is nobody's.
-  if (request.transactionalId === null && hasTransactionalBatch(request)) {
-    return allFailed(request, KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, context, null)
-  }
-  if (!context.broker.engine.hasRoom) return allFailed(request, KafkaError.REQUEST_TIMED_OUT, context, 'the broker waits for its object store')
-
+/** Appends, and waits at most `timeoutMs` for what was appended to become durable. */
+function respond(request: ProduceRequest, context: RequestContext, timeoutMs: number): ProduceResponse | null | Promise<ProduceResponse | null> {
   let failed = false
   let pending = 0
   const waits: { readonly log: PartitionLog; readonly lastOffset: number; readonly result: PartitionResult }[] = []
@@ -79,8 +84,10 @@ function respond(request: ProduceRequest, context: RequestContext): ProduceRespo
           else if (context.apiVersion < ZSTD_SINCE && codecOf(attributesOf(batch)) === CODEC_ZSTD) {
             fail(result, KafkaError.UNSUPPORTED_COMPRESSION_TYPE, 'zstd needs Produce version 7 or later')
           } else {
-            context.broker.metrics.produced(found.name, batch.length)
             const outcome = log.append(batch, { origin: 'client' })
+            if (outcome.kind === 'appended') {
+              context.broker.metrics.produced(found.name, batch.length, outcome.lastOffset - outcome.baseOffset + 1)
+            }
             if (outcome.kind === 'appended' || outcome.kind === 'duplicate') {
               result.baseOffset = outcome.baseOffset
               result.logAppendTimeMs = outcome.logAppendTimeMs
@@ -109,7 +116,7 @@ function respond(request: ProduceRequest, context: RequestContext): ProduceRespo
   const response: ProduceResponse = { responses }
   if (pending === 0) return response
   return new Promise((resolve) => {
-    const timer = context.broker.env.clock.schedule(Math.max(request.timeoutMs, 0), () => {
+    const timer = context.broker.env.clock.schedule(timeoutMs, () => {
       for (const { log, lastOffset, result } of waits) {
         if (lastOffset >= log.highWatermark) fail(result, KafkaError.REQUEST_TIMED_OUT, 'the object store did not answer in time; the records may become durable later')
       }

@@ -6,7 +6,7 @@
 import { KafkaError } from '../../protocol/errors.ts'
 import { Fetch } from '../../protocol/messages/01-fetch.ts'
 import type { FetchRequest, FetchResponse } from '../../protocol/messages/01-fetch.ts'
-import type { PartitionLog, ReadOutcome } from '../../storage/partition/types.ts'
+import type { PartitionLog, ReadOutcome, ReadSource } from '../../storage/partition/types.ts'
 import { assertNever } from '../../storage/types.ts'
 import { nextSessionEpoch, sessionKey } from '../cluster/fetch-sessions.ts'
 import type { FetchSession, SessionPartition } from '../cluster/fetch-sessions.ts'
@@ -55,6 +55,7 @@ class PartitionFetch {
   diverging: { epoch: number; endOffset: number } | null = null
   chunks: readonly Uint8Array[] = []
   bytes = 0
+  source: ReadSource = 'memory'
   /** Moved since it was read. */
   stale = false
 
@@ -98,6 +99,7 @@ class PartitionFetch {
       case 'records':
         this.chunks = outcome.chunks
         this.bytes = outcome.bytes
+        this.source = outcome.source
         return
       case 'outOfRange':
         this.errorCode = KafkaError.OFFSET_OUT_OF_RANGE
@@ -329,7 +331,9 @@ function respond(reads: readonly PartitionFetch[], session: FetchSession | null,
       responses.push(last)
     }
     ;(last.partitions as PartitionResult[]).push(result)
-    if (read.bytes > 0) context.broker.metrics.fetched(topic, read.bytes)
+    if (read.bytes === 0) continue
+    context.broker.metrics.fetched(topic, read.bytes)
+    context.broker.metrics.read(read.source, read.bytes)
   }
   return { errorCode: 0, sessionId: session?.id ?? 0, responses }
 }

@@ -6,6 +6,6 @@ export const exitCodes = {
   failed: 1,
   /** Wrong arguments or settings. */
   badSettings: 2,
-  /** Another broker with the same node.id took over (P3): a supervisor should not start this one again at once. */
+  /** Another broker took over the store (P3): a supervisor should not start this one again at once. */
   fenced: 3,
 } as const

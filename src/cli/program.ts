@@ -62,7 +62,7 @@ Exit codes:
   0  stopped in an orderly way
   1  could not start, or failed
   2  wrong arguments or settings
-  3  another broker with the same node.id took over`
+  3  another broker took over the store`
 
 function addFlags(command: Command): Command {
   for (const name of settingNames) {

@@ -34,7 +34,7 @@ const processSettings = {
   ),
   config: text('', /./, 'the path of a YAML file', 'File with more settings; flags and the environment win over it.'),
   profile: oneOf('low-latency', ['low-latency', 'low-cost'], 'Preset: short waits for MinIO and disks, or few requests for cloud stores.'),
-  'node.id': kafka(integer(0, 0, int32Max, 'Identity of this broker; a second process with the same id takes over from the first.')),
+  'node.id': kafka(integer(0, 0, int32Max, 'Id of this broker, as clients see it. A broker that starts takes over the store from the one before, whatever its id.')),
   'log.level': oneOf('info', ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'The least severe level that is logged.'),
   'log.format': oneOf('auto', ['auto', 'json', 'pretty'], 'Form of the log; auto is pretty on a terminal and JSON elsewhere.'),
   'shutdown.timeout.ms': integer(25 * second, 0, hour, 'How long an orderly stop may take before the process exits anyway.'),
@@ -88,6 +88,9 @@ const clientSettings = {
   'offsets.topic.num.partitions': kafka(integer(50, 1, 10_000, 'Partitions of __consumer_offsets; fixed once the topic exists.')),
   'offsets.retention.minutes': kafka(integer(7 * 24 * 60, 1, int32Max, 'How long the offsets of a group without members are kept.')),
   'offset.metadata.max.bytes': kafka(integer(4096, 0, int32Max, 'Largest metadata text that may accompany a committed offset.')),
+  'offsets.retention.check.interval.ms': kafka(long(10 * minute, 1, 'How often expired offsets are looked for.')),
+  'offsets.commit.timeout.ms': kafka(integer(5 * second, 1, int32Max, 'How long a commit of offsets may wait for the store.')),
+  'offsets.load.buffer.size': kafka(integer(5 * MiB, 1, int32Max, 'Bytes that are read at once when groups are loaded.')),
 }
 
 const laneSettings = {

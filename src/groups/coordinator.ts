@@ -149,6 +149,13 @@ export class GroupCoordinator {
     this.#slots.clear()
   }
 
+  /** Groups of the partitions that are loaded. */
+  get groupCount(): number {
+    let count = 0
+    for (const { shard } of this.#slots.values()) count += shard?.groupCount ?? 0
+    return count
+  }
+
   /** Where the coordinator of a group is: this broker. */
   selfNode(): { readonly id: number; readonly host: string; readonly port: number } {
     return this.#options.selfNode()

@@ -93,6 +93,10 @@ export class GroupShard {
     return this.#groups.get(groupId)
   }
 
+  get groupCount(): number {
+    return this.#groups.size
+  }
+
   entries(): Iterable<GroupEntry> {
     return this.#groups.values()
   }

@@ -3,11 +3,10 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom
 import { errorName } from '../../protocol/errors.ts'
 import type { LaneObserver } from '../../storage/lane/types.ts'
 import type { StoreObservation } from '../../storage/objects/metered-store.ts'
+import type { ReadSource } from '../../storage/partition/types.ts'
+import type { GroupMetrics } from '../groups/ports.ts'
 import type { RequestObserver } from '../server/dispatch.ts'
 import type { ConnectionObserver } from '../server/server.ts'
-
-/** Where records that a consumer gets came from. */
-export type ReadSource = 'memory' | 'lane' | 'table'
 
 /** Values that are looked at when they are asked for; absent ones are not shown. */
 export interface GaugeSource {
@@ -19,6 +18,7 @@ export interface GaugeSource {
   readonly laneBufferBytes: () => number
   readonly topics: () => number
   readonly partitions: () => number
+  /** Of the partitions of `__consumer_offsets` that are loaded: all that anybody has asked for. */
   readonly groups: () => number
   /** Durable records that are not in their tables yet, over all topics. */
   readonly flushLagRecords: () => number
@@ -75,6 +75,10 @@ export class Metrics implements RequestObserver, ConnectionObserver, LaneObserve
   readonly #storeOperations = this.#counter('bayou_store_operations_total', 'Requests to the object store', ['operation', 'outcome'])
   readonly #storeSeconds = this.#histogram('bayou_store_seconds', 'Time of requests to the object store', storeSeconds, ['operation'])
   readonly #storeBytes = this.#counter('bayou_store_bytes_total', 'Bytes sent to and received from the object store', ['operation'])
+  readonly #rebalances = this.#counter('bayou_group_rebalances_total', 'Rebalances of consumer groups that were completed')
+  readonly #offsetCommits = this.#counter('bayou_group_offset_commits_total', 'Offsets committed, one for each partition')
+  readonly #offsetExpirations = this.#counter('bayou_group_offset_expirations_total', 'Committed offsets that expired')
+  readonly #groupLoadSeconds = this.#histogram('bayou_group_load_seconds', 'Time to load one partition of __consumer_offsets', flushSeconds)
   readonly #apis = new Map<string, ApiMetrics>()
   readonly #topics = new Map<string, TopicMetrics>()
 
@@ -117,8 +121,8 @@ export class Metrics implements RequestObserver, ConnectionObserver, LaneObserve
     this.#connectionsRefused.labels(reason).inc()
   }
 
-  /** A record batch that a producer sent. */
-  produced(topic: string, bytes: number, records = 0): void {
+  /** A record batch that was taken from a producer. */
+  produced(topic: string, bytes: number, records: number): void {
     const metrics = this.#topic(topic)
     metrics.producedBytes.inc(bytes)
     metrics.producedRecords.inc(records)
@@ -159,6 +163,13 @@ export class Metrics implements RequestObserver, ConnectionObserver, LaneObserve
 
   batchQuarantined(): void {
     this.#quarantined.inc()
+  }
+
+  readonly groups: Required<GroupMetrics> = {
+    rebalanceCompleted: () => this.#rebalances.inc(),
+    offsetsCommitted: (count) => this.#offsetCommits.inc(count),
+    offsetsExpired: (count) => this.#offsetExpirations.inc(count),
+    partitionLoaded: (ms) => this.#groupLoadSeconds.observe(ms / 1000),
   }
 
   /** An arrow function, so that it can be handed to a MeteredStore as it is. */

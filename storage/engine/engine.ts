@@ -26,6 +26,7 @@ import type { ColdReads, PartitionHost } from '../partition/log.ts'
 import type { PartitionLog, TopicLogConfig } from '../partition/types.ts'
 import { laneCheckpointKey } from '../paths.ts'
 import type { Incarnation, LogVersion, Uuid } from '../types.ts'
+import { AppendGate } from './append-gate.ts'
 import { encodeCheckpoint, encodePartition } from './checkpoint-codec.ts'
 import { LaneUsage } from './lane-usage.ts'
 import { SupersededError, atOnce, recover, successorOf } from './recovery.ts'
@@ -126,6 +127,8 @@ export class StorageEngine implements PartitionHost {
   readonly cache: HotCache
   readonly cold: ColdReads
   readonly lane: LaneId
+  /** Producers wait here while the lane is full. */
+  readonly appends: AppendGate
   readonly #deps: EngineDependencies
   readonly #topics = new Map<Uuid, TopicLogs>()
   readonly #usage = new LaneUsage()
@@ -154,6 +157,7 @@ export class StorageEngine implements PartitionHost {
     this.env = deps.env
     this.lane = { brokerId: deps.options.nodeId, incarnation }
     this.cache = new HotCache(deps.options.cacheBytes)
+    this.appends = new AppendGate(deps.env.clock, this)
     this.cold = deps.coldReads((topicId) => this.#tableOf(topicId))
     this.#maintenance = new TableMaintenance({
       env: deps.env,
@@ -212,7 +216,7 @@ export class StorageEngine implements PartitionHost {
     return this.#writer.oldestInflightMs
   }
 
-  /** Calls back once the lane has room again, or is over. */
+  /** Calls back once the lane has room again, or is over; `appends` queues for it. */
   whenRoom(callback: () => void): void {
     this.#writer.whenRoom(callback)
   }

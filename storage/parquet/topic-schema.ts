@@ -3,8 +3,9 @@
  * nullable: outsiders append rows without offsets, and some writers refuse such rows when a column is declared NOT NULL.
  *
  * - `offset` INT64.
- * - `timestamp` INT64 microseconds UTC. A record without a timestamp (-1) is NULL. Kafka counts milliseconds in 64 bits; those up to
- *   ±2^53 fit, and a batch with one beyond that (the year 287396) is unreadable here.
+ * - `timestamp` INT64 microseconds UTC. A record without a timestamp (-1) is NULL. Kafka counts milliseconds in 64 bits; appends take those
+ *   within `timestampMsMax` (../limits.ts). What a compressed batch hides behind a wrong header still fits up to ±2^53 milliseconds; a batch
+ *   with a record beyond that is unreadable here.
  * - `timestampType` INT32: 0 create time, 1 log append time.
  * - `key`, `value` BINARY; NULL and empty are different.
  * - `headers` LIST<element STRUCT<key STRING, value BINARY>>; a record without headers is NULL (Kafka does not tell "none" from

@@ -9,6 +9,7 @@ import type { RefusedBatch, ValidBatch } from '../../protocol/records/validate.t
 import type { Env } from '../env.ts'
 import { LaneObjectMissingError } from '../lane/read-batches.ts'
 import type { LaneFailure, LaneRef, LaneRow } from '../lane/types.ts'
+import { timestampMsMax } from '../limits.ts'
 import { assertNever } from '../types.ts'
 import type { Offset, Uuid } from '../types.ts'
 import { BatchEntry } from './batch-entry.ts'
@@ -29,9 +30,6 @@ import type {
   ReadRequest,
   TopicLogConfig,
 } from './types.ts'
-
-/** Milliseconds beyond this do not fit into the microseconds of a Delta timestamp. */
-const TIMESTAMP_MAX_MS = Math.floor(Number.MAX_SAFE_INTEGER / 1000)
 
 const LOG_APPEND_TIME_BIT = 1 << 3
 /** How often a look-up by time starts again because batches were flushed and collected under it. */
@@ -335,7 +333,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
       chunks.push(entry.bytes)
       bytes += entry.bytes.length
     }
-    return { kind: 'records', chunks, bytes }
+    return { kind: 'records', chunks, bytes, source: 'memory' }
   }
 
   async #readLane(request: ReadRequest, from: number, limit: Offset): Promise<ReadOutcome> {
@@ -350,7 +348,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     }
     if (refs.length === 0) return NOTHING
     try {
-      return { kind: 'records', chunks: await this.#host.readLane(refs), bytes }
+      return { kind: 'records', chunks: await this.#host.readLane(refs), bytes, source: 'lane' }
     } catch (error) {
       // The collector may have deleted the segment after a flush that happened meanwhile: the table has the records then.
       if (request.fromOffset < this.#flushed) return this.#readCold(request, limit)
@@ -566,7 +564,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
   }
 }
 
-const NOTHING: ReadOutcome = { kind: 'records', chunks: [], bytes: 0 }
+const NOTHING: ReadOutcome = { kind: 'records', chunks: [], bytes: 0, source: 'memory' }
 
 /** As many of the batches as the request takes. */
 function limited(batches: readonly Uint8Array[], request: ReadRequest): ReadOutcome {
@@ -577,7 +575,7 @@ function limited(batches: readonly Uint8Array[], request: ReadRequest): ReadOutc
     chunks.push(batch)
     bytes += batch.length
   }
-  return { kind: 'records', chunks, bytes }
+  return { kind: 'records', chunks, bytes, source: 'table' }
 }
 
 function producerBatch(header: BatchHeader): { producerId: number; producerEpoch: number; baseSequence: number; recordCount: number } {
@@ -616,8 +614,8 @@ function refusal(refused: RefusedBatch): AppendOutcome {
 
 /** Timestamps that the topic does not take (`message.timestamp.before.max.ms`, `…after.max.ms`) or that its table could not hold. */
 function untimelyRecords(batch: Uint8Array, { minTimestamp, maxTimestamp }: ValidBatch, config: TopicLogConfig, nowMs: number): AppendOutcome | null {
-  const latest = Math.min(nowMs + config.timestampAfterMaxMs, TIMESTAMP_MAX_MS)
-  const earliest = Math.max(nowMs - config.timestampBeforeMaxMs, -TIMESTAMP_MAX_MS)
+  const latest = Math.min(nowMs + config.timestampAfterMaxMs, timestampMsMax)
+  const earliest = Math.max(nowMs - config.timestampBeforeMaxMs, -timestampMsMax)
   if (maxTimestamp <= latest && minTimestamp >= earliest) return null
   const records = positionsWhere(batch, ({ timestamp }) => timestamp !== NO_TIMESTAMP && (timestamp > latest || timestamp < earliest))
   if (records.length === 0) return null

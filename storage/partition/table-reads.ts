@@ -23,7 +23,6 @@ export interface TableReadsOptions {
   readonly cacheBytes: number
   /** Codec of the rebuilt batches of a topic. */
   readonly compressionOf: (topicId: Uuid) => CodecName
-  readonly onRead?: (bytes: number) => void
 }
 
 export interface TableReadsDependencies {
@@ -97,10 +96,7 @@ export class TableReads implements ColdReads {
       const chunk = this.#cached(partition, from, table) ?? (await this.#load(log, partition, from, endOffset))
       this.#readAhead(log, partition, chunk, endOffset, table)
       const batches = select(chunk, from, maxBytes)
-      if (batches.length > 0) {
-        this.#deps.options.onRead?.(batches.reduce((sum, batch) => sum + batch.length, 0))
-        return batches
-      }
+      if (batches.length > 0) return batches
       from = Math.max(chunk.next, from + 1)
     }
     return []

@@ -45,8 +45,11 @@ export interface ReadRequest {
   readonly isolation: 'readUncommitted' | 'readCommitted'
 }
 
+export type ReadSource = 'memory' | 'lane' | 'table'
+
 export type ReadOutcome =
-  | { readonly kind: 'records'; readonly chunks: readonly Uint8Array[]; readonly bytes: number }
+  /** `source`: the slowest place that the records came from. */
+  | { readonly kind: 'records'; readonly chunks: readonly Uint8Array[]; readonly bytes: number; readonly source: ReadSource }
   | { readonly kind: 'outOfRange' }
   /** The store is slow or broken: the client should try again. */
   | { readonly kind: 'unavailable'; readonly reason: string }

@@ -188,7 +188,7 @@ export class MemoryLog implements PartitionLog {
       this.batchesRead++
       bytes += batch.length
     }
-    return { kind: 'records', chunks, bytes }
+    return { kind: 'records', chunks, bytes, source: 'memory' }
   }
 
   offsetForTimestamp(): Promise<null> {

@@ -97,7 +97,7 @@ test('metrics show what was recorded', async t => {
 
 test('a scrape stays small whatever the number of topics', async () => {
   const metrics = new Metrics({ process: false })
-  for (let i = 0; i < 5000; i++) metrics.produced(`topic-${i}`, 1)
+  for (let i = 0; i < 5000; i++) metrics.produced(`topic-${i}`, 1, 1)
   const text = await metrics.registry.metrics()
   assert.ok(text.split('\n').length < 1500)
   assert.match(text, /bayou_produced_bytes_total\{topic="\(other\)"\} 4800/)
