@@ -173,7 +173,7 @@ export class SimBroker {
           log(`flushed ${rows} rows of ${name} in version ${version}`)
           this.#world.count('flushes')
           const topic = [...(this.engine?.topics() ?? [])].find((candidate) => candidate.name === name)
-          if (topic !== undefined) void this.#maintain(store, topic)
+          if (topic !== undefined && topic.table.isLoaded) void this.#maintain(store, topic)
         },
         trouble: (topic, message, cause) => {
           log(`${topic}: ${message} ${cause === undefined ? '' : describe(cause)}`)
