@@ -157,6 +157,7 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
     topics: {
       resolve: (name) => topics.byName(name) ?? undefined,
       byId: (id) => topics.byId(id) ?? undefined,
+      all: () => journal.state.topics,
     },
     selfNode: () => node,
   })

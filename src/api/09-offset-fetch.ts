@@ -20,7 +20,10 @@ export const offsetFetch: Handler<OffsetFetchRequest, OffsetFetchResponse> = {
   async handle(request, { broker, apiVersion }) {
     if (apiVersion >= MANY_GROUPS_SINCE) {
       const groups = await Promise.all(
-        request.groups.map(async ({ groupId, topics }) => ({ groupId, ...(await broker.groups.fetch(groupId, topics, request.requireStable)) })),
+        request.groups.map(async ({ groupId, topics, memberId, memberEpoch }) => ({
+          groupId,
+          ...(await broker.groups.fetch(groupId, topics, request.requireStable, { memberId, memberEpoch })),
+        })),
       )
       return { groups }
     }

@@ -85,6 +85,13 @@ const clientSettings = {
   'group.min.session.timeout.ms': kafka(integer(6 * second, 1, int32Max, 'Shortest session timeout that a group member may ask for.')),
   'group.max.session.timeout.ms': kafka(integer(30 * minute, 1, int32Max, 'Longest session timeout that a group member may ask for.')),
   'group.max.size': kafka(integer(int32Max, 1, int32Max, 'Most members in one group.')),
+  'group.consumer.session.timeout.ms': kafka(
+    integer(45 * second, 1, int32Max, 'How long a member of the consumer protocol may be silent before its partitions go to others.'),
+  ),
+  'group.consumer.heartbeat.interval.ms': kafka(
+    integer(5 * second, 1, int32Max, 'How often members of the consumer protocol are told to report, and so learn of changes.'),
+  ),
+  'group.consumer.max.size': kafka(integer(int32Max, 1, int32Max, 'Most members in one group of the consumer protocol.')),
   'offsets.topic.num.partitions': kafka(integer(50, 1, 10_000, 'Partitions of __consumer_offsets; fixed once the topic exists.')),
   'offsets.retention.minutes': kafka(integer(7 * 24 * 60, 1, int32Max, 'How long the offsets of a group without members are kept.')),
   'offset.metadata.max.bytes': kafka(integer(4096, 0, int32Max, 'Largest metadata text that may accompany a committed offset.')),

@@ -7,6 +7,12 @@ import { KafkaError, errorMessage } from '../../protocol/errors.ts'
 import { ZERO_UUID } from '../../protocol/schema/field.ts'
 import type { Timer } from '../../storage/env.ts'
 import type { Uuid } from '../../storage/types.ts'
+import { admitConsumerFetch, malformed, refused } from './consumer/consumer-group.ts'
+import { ASSIGNORS } from './consumer/assignors.ts'
+import { assignorOf, stateOfGroup } from './consumer/membership.ts'
+import { partitionsOf } from './consumer/reconcile.ts'
+import { TopicMatchers } from './consumer/topic-matchers.ts'
+import type { ConsumerLimits, HeartbeatReply, HeartbeatRequest, Partitions } from './consumer/types.ts'
 import { expiredOf } from './expiry.ts'
 import { admitCommit, failedJoin, failedSync, heartbeat } from './group.ts'
 import { NO_BYTES, metadataOf } from './membership.ts'
@@ -25,7 +31,10 @@ const NEW_MEMBER_JOIN_TIMEOUT_MS = 5 * 60 * 1000
 const SNAPSHOT_LIMITS: SnapshotLimits = { recordsMin: 2_000, intervalMs: 15_000 }
 /** Ids that clients chose go into member ids only in part: a member id must fit its length field. */
 const ID_PREFIX_LENGTH_MAX = 255
-const GROUP_TYPE = 'classic'
+const CLASSIC_TYPE = 'classic'
+const CONSUMER_TYPE = 'consumer'
+/** The protocol type of all groups of the consumer protocol. */
+const CONSUMER_PROTOCOL_TYPE = 'consumer'
 
 export type JoinRequest = Omit<JoinEvent, 'kind' | 'ticket' | 'newMemberId'> & { readonly groupId: string }
 export type SyncRequest = Omit<SyncEvent, 'kind' | 'ticket'> & { readonly groupId: string }
@@ -36,7 +45,7 @@ export interface CommitRequest {
   readonly instanceId: string | null
   /** -1 for those who commit without being members. */
   readonly generation: number
-  /** OffsetCommit v9 and later tell an unknown group from an old generation. */
+  /** OffsetCommit v9 and later: tell an unknown group from an old generation, and know the epochs of members. */
   readonly namesUnknownGroup: boolean
   /** Of OffsetCommit v2 to v4; -1 leaves it to the broker. */
   readonly retentionMs: number
@@ -104,6 +113,37 @@ export interface DescribedGroup {
   }[]
 }
 
+/** A group of the consumer protocol; everything but the error is empty where there is none. */
+export interface DescribedConsumerGroup {
+  readonly errorCode: number
+  readonly errorMessage: string | null
+  readonly state: string
+  readonly epoch: number
+  readonly assignmentEpoch: number
+  readonly assignor: string
+  readonly members: readonly {
+    readonly memberId: string
+    readonly instanceId: string | null
+    readonly rackId: string | null
+    readonly epoch: number
+    readonly clientId: string
+    readonly clientHost: string
+    readonly topicNames: readonly string[]
+    readonly topicRegex: string | null
+    readonly assigned: readonly DescribedPartitions[]
+    readonly target: readonly DescribedPartitions[]
+    /** Speaks the classic protocol. */
+    readonly classic: boolean
+  }[]
+}
+
+/** Partitions of a topic that exists. */
+export interface DescribedPartitions {
+  readonly topicId: Uuid
+  readonly topicName: string
+  readonly partitions: readonly number[]
+}
+
 export interface ListedGroup {
   readonly groupId: string
   readonly protocolType: string
@@ -121,6 +161,8 @@ interface Slot {
 export class GroupCoordinator {
   readonly #options: GroupCoordinatorOptions
   readonly #limits: GroupLimits
+  readonly #consumerLimits: ConsumerLimits
+  readonly #matchers = new TopicMatchers()
   readonly #slots = new Map<number, Slot>()
   #sweepTimer: Timer | null = null
   #sweepNext = 0
@@ -132,6 +174,12 @@ export class GroupCoordinator {
       initialRebalanceDelayMs: options.config['group.initial.rebalance.delay.ms'],
       maxSize: options.config['group.max.size'],
       newMemberJoinTimeoutMs: NEW_MEMBER_JOIN_TIMEOUT_MS,
+    }
+    this.#consumerLimits = {
+      sessionTimeoutMs: options.config['group.consumer.session.timeout.ms'] ?? 45_000,
+      heartbeatIntervalMs: options.config['group.consumer.heartbeat.interval.ms'] ?? 5_000,
+      maxSize: options.config['group.consumer.max.size'] ?? 2_147_483_647,
+      assignors: [...ASSIGNORS.keys()],
     }
   }
 
@@ -172,8 +220,9 @@ export class GroupCoordinator {
     const shard = await this.#shardOf(request.groupId)
     if (typeof shard === 'number') return failedJoin(request.memberId, shard)
     // Only who has no member id creates a group: an id can only come from a group that exists.
-    const entry = request.memberId === '' ? shard.getOrCreate(request.groupId) : shard.get(request.groupId)
+    const entry = request.memberId === '' ? shard.getOrCreateClassic(request.groupId) : shard.get(request.groupId)
     if (entry === undefined) return failedJoin(request.memberId, KafkaError.UNKNOWN_MEMBER_ID)
+    if (entry === null) return failedJoin(request.memberId, KafkaError.INCONSISTENT_GROUP_PROTOCOL)
     return new Promise((resolve) => {
       shard.dispatch(entry, { ...request, kind: 'join', ticket: resolve, newMemberId: this.#newMemberId(request) })
     })
@@ -199,6 +248,16 @@ export class GroupCoordinator {
     if (typeof shard === 'number') return shard === KafkaError.COORDINATOR_LOAD_IN_PROGRESS ? KafkaError.NONE : shard
     const entry = shard.get(groupId)
     return entry === undefined ? KafkaError.UNKNOWN_MEMBER_ID : heartbeat(entry.group, memberId, instanceId, generation, shard.now())
+  }
+
+  /** A heartbeat of the consumer protocol (KIP-848); `version` is that of the API. Answers when what it changed is durable. */
+  async consumerHeartbeat(request: HeartbeatRequest, version: number): Promise<HeartbeatReply> {
+    const bad = malformed(request, version, this.#consumerLimits)
+    if (bad !== null) return bad
+    const shard = await this.#shardOf(request.groupId)
+    if (typeof shard === 'number') return refused({ errorCode: shard, message: errorMessage(shard) })
+    const memberId = request.memberId === '' ? this.#options.env.uuid() : request.memberId
+    return new Promise((done) => shard.consumerHeartbeat({ ...request, memberId }, done))
   }
 
   /** An error code for the request, and one for each member. */
@@ -256,9 +315,15 @@ export class GroupCoordinator {
 
   /**
    * Committed offsets: of these partitions, or of all where `topics` is null. A group that does not exist has none, which is no error.
-   * `requireStable` waits for commits that are on their way (KIP-447).
+   * `requireStable` waits for commits that are on their way (KIP-447). Members of the consumer protocol say who they are, and are refused
+   * with an epoch that is not theirs.
    */
-  async fetch(groupId: string, topics: readonly FetchTopic[] | null, requireStable: boolean): Promise<FetchReply> {
+  async fetch(
+    groupId: string,
+    topics: readonly FetchTopic[] | null,
+    requireStable: boolean,
+    member: { readonly memberId: string | null; readonly memberEpoch: number } = { memberId: null, memberEpoch: -1 },
+  ): Promise<FetchReply> {
     if (!this.#options.offsetsPartitions.exists()) {
       return { errorCode: KafkaError.NONE, topics: topics === null ? [] : this.#someOffsets(undefined, topics) }
     }
@@ -270,6 +335,9 @@ export class GroupCoordinator {
       if (errorCode !== KafkaError.NONE) return { errorCode: KafkaError.NOT_COORDINATOR, topics: [] }
     }
     const entry = shard.get(groupId)
+    const consumer = entry?.consumer ?? null
+    const refusal = consumer === null ? KafkaError.NONE : admitConsumerFetch(consumer, member.memberId, member.memberEpoch)
+    if (refusal !== KafkaError.NONE) return { errorCode: refusal, topics: [] }
     return { errorCode: KafkaError.NONE, topics: topics === null ? this.#allOffsets(entry) : this.#someOffsets(entry, topics) }
   }
 
@@ -279,7 +347,7 @@ export class GroupCoordinator {
     const shard = await this.#shardOf(groupId)
     if (typeof shard === 'number') return { ...dead, state: '', errorCode: shard }
     const entry = shard.get(groupId)
-    if (entry === undefined) return { ...dead, errorCode: KafkaError.GROUP_ID_NOT_FOUND }
+    if (entry === undefined || entry.consumer !== null) return { ...dead, errorCode: KafkaError.GROUP_ID_NOT_FOUND }
     const { phase, protocolType, protocol, members } = entry.group
     const stable = phase === 'Stable'
     return {
@@ -298,20 +366,57 @@ export class GroupCoordinator {
     }
   }
 
+  /** Describes a group of the consumer protocol. */
+  async describeConsumer(groupId: string): Promise<DescribedConsumerGroup> {
+    const nothing = { errorMessage: null, state: '', epoch: 0, assignmentEpoch: 0, assignor: '', members: [] }
+    const notFound = (message: string): DescribedConsumerGroup => ({ ...nothing, errorCode: KafkaError.GROUP_ID_NOT_FOUND, errorMessage: message })
+    if (groupId === '') return { ...nothing, errorCode: KafkaError.INVALID_GROUP_ID }
+    if (!this.#options.offsetsPartitions.exists()) return notFound(`Group ${groupId} not found.`)
+    const shard = await this.#shardOf(groupId)
+    if (typeof shard === 'number') return { ...nothing, errorCode: shard }
+    const entry = shard.get(groupId)
+    if (entry === undefined) return notFound(`Group ${groupId} not found.`)
+    if (entry.consumer === null) return notFound(`Group ${groupId} is not a consumer group.`)
+    const group = entry.consumer
+    return {
+      errorCode: KafkaError.NONE,
+      errorMessage: null,
+      state: stateOfGroup(group),
+      epoch: group.epoch,
+      assignmentEpoch: group.assignmentEpoch,
+      assignor: assignorOf(group, this.#consumerLimits.assignors),
+      members: Array.from(group.members.values(), ({ id, subscription, position }) => ({
+        memberId: id,
+        instanceId: subscription.instanceId,
+        rackId: subscription.rackId,
+        epoch: position.epoch,
+        clientId: subscription.clientId,
+        clientHost: subscription.clientHost,
+        topicNames: subscription.topicNames,
+        topicRegex: subscription.topicRegex,
+        assigned: this.#named(partitionsOf(position.assigned)),
+        target: this.#named(group.target.get(id) ?? new Map()),
+        classic: subscription.classic !== null,
+      })),
+    }
+  }
+
   /** Groups whose state and type are among those asked for, in any case; empty lists ask for all. */
   async list(states: readonly string[], types: readonly string[]): Promise<{ errorCode: number; groups: ListedGroup[] }> {
     const groups: ListedGroup[] = []
     if (!this.#options.offsetsPartitions.exists()) return { errorCode: KafkaError.NONE, groups }
     const wanted = new Set(states.map((state) => state.trim().toLowerCase()))
-    const typeFits = types.length === 0 || types.some((type) => type.trim().toLowerCase() === GROUP_TYPE)
+    const wantedTypes = new Set(types.map((type) => type.trim().toLowerCase()))
     const partitions = Array.from({ length: this.#options.offsetsPartitions.count }, (_, partition) => partition)
     const shards = await Promise.all(partitions.map(async (partition) => this.#shard(partition)))
     for (const shard of shards) {
       if (shard === KafkaError.NOT_COORDINATOR) continue
       if (typeof shard === 'number') return { errorCode: shard, groups: [] }
-      for (const { group } of typeFits ? shard.entries() : []) {
-        if (wanted.size > 0 && !wanted.has(group.phase.toLowerCase())) continue
-        groups.push({ groupId: group.id, protocolType: group.protocolType ?? '', state: group.phase, type: GROUP_TYPE })
+      for (const entry of shard.entries()) {
+        const listed = listedOf(entry)
+        if (wanted.size > 0 && !wanted.has(listed.state.toLowerCase())) continue
+        if (wantedTypes.size > 0 && !wantedTypes.has(listed.type)) continue
+        groups.push(listed)
       }
     }
     return { errorCode: KafkaError.NONE, groups }
@@ -324,7 +429,7 @@ export class GroupCoordinator {
     if (typeof shard === 'number') return shard
     const entry = shard.get(groupId)
     if (entry === undefined || entry.group.phase === 'Dead') return KafkaError.GROUP_ID_NOT_FOUND
-    if (entry.group.phase !== 'Empty') return KafkaError.NON_EMPTY_GROUP
+    if (entry.group.phase !== 'Empty' || (entry.consumer?.members.size ?? 0) > 0) return KafkaError.NON_EMPTY_GROUP
     const places = Array.from(entry.offsets.topics(), ([topic, partitions]) =>
       Array.from(partitions.keys(), (partition) => ({ topic, partition })),
     ).flat()
@@ -370,6 +475,10 @@ export class GroupCoordinator {
     const entry = shard.get(request.groupId)
     if (entry === undefined) {
       if (request.generation >= 0) return request.namesUnknownGroup ? KafkaError.GROUP_ID_NOT_FOUND : KafkaError.ILLEGAL_GENERATION
+    } else if (entry.consumer !== null) {
+      const { memberId, generation, namesUnknownGroup } = request
+      const refused = shard.admitConsumerCommit(entry.consumer, memberId, generation, namesUnknownGroup, commits)
+      if (refused !== KafkaError.NONE) return refused
     } else {
       const refused = admitCommit(entry.group, request.memberId, request.instanceId, request.generation, shard.now())
       if (refused !== KafkaError.NONE) return refused
@@ -393,6 +502,14 @@ export class GroupCoordinator {
         }),
       }
     })
+  }
+
+  /** Topics that are gone have no name to be described by. */
+  #named(partitions: Partitions): DescribedPartitions[] {
+    return Array.from(partitions, ([topicId, numbers]) => {
+      const topic = this.#options.topics.byId(topicId)
+      return topic === undefined ? [] : [{ topicId, topicName: topic.name, partitions: numbers }]
+    }).flat()
   }
 
   #allOffsets(entry: GroupEntry | undefined): FetchTopicReply[] {
@@ -459,6 +576,9 @@ export class GroupCoordinator {
         env,
         log,
         limits: this.#limits,
+        consumerLimits: this.#consumerLimits,
+        topics: this.#options.topics,
+        matchers: this.#matchers,
         metrics: metrics ?? {},
         partitionLog: await offsetsPartitions.open(partition),
         snapshots: snapshots ?? null,
@@ -517,6 +637,11 @@ export class GroupCoordinator {
 /** What DescribeGroups v6 says about a group that does not exist. */
 export function unknownGroupMessage(groupId: string): string {
   return `Group ${groupId} not found: ${errorMessage(KafkaError.GROUP_ID_NOT_FOUND)}.`
+}
+
+function listedOf({ group, consumer }: GroupEntry): ListedGroup {
+  if (consumer === null) return { groupId: group.id, protocolType: group.protocolType ?? '', state: group.phase, type: CLASSIC_TYPE }
+  return { groupId: group.id, protocolType: CONSUMER_PROTOCOL_TYPE, state: stateOfGroup(consumer), type: CONSUMER_TYPE }
 }
 
 /** Offsets of a topic that was deleted and created anew belong to the old one. */

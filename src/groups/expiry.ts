@@ -2,6 +2,7 @@
  * Which offsets of a group are old enough to go (KIP-211): those of a group that has been empty for the retention time; of topics that a
  * live consumer group no longer reads; of a group that only stores offsets, since their last commit; and those of topics that are gone.
  */
+import { subscribesTo } from './consumer/consumer-group.ts'
 import type { TopicIndex } from './ports.ts'
 import { ZERO_UUID } from '../../protocol/schema/field.ts'
 import type { CommittedOffset } from './records.ts'
@@ -29,11 +30,16 @@ export function expiredOf(entry: GroupEntry, topics: TopicIndex, retentionMs: nu
       if (topicIsGone(offset, topics, nowMs) || (!retained && isExpired(entry, offset, retentionMs, nowMs))) places.push({ topic, partition })
     }
   }
-  const unused = group.phase === 'Empty' && group.pendingMembers.size === 0 && entry.writes === 0
+  const unused = group.phase === 'Empty' && group.pendingMembers.size === 0 && !hasConsumers(entry) && entry.writes === 0
   return { places, group: unused && places.length === offsets.size }
 }
 
-function mayExpire({ group }: GroupEntry, topic: string): boolean {
+function hasConsumers({ consumer }: GroupEntry): boolean {
+  return consumer !== null && consumer.members.size > 0
+}
+
+function mayExpire({ group, consumer }: GroupEntry, topic: string): boolean {
+  if (consumer !== null) return !subscribesTo(consumer, topic)
   if (group.phase === 'Empty') return true
   return group.phase === 'Stable' && group.subscribedTopics !== null && !group.subscribedTopics.has(topic)
 }

@@ -9,6 +9,9 @@ export interface GroupConfig {
   readonly 'group.min.session.timeout.ms': number
   readonly 'group.max.session.timeout.ms': number
   readonly 'group.max.size': number
+  readonly 'group.consumer.session.timeout.ms'?: number
+  readonly 'group.consumer.heartbeat.interval.ms'?: number
+  readonly 'group.consumer.max.size'?: number
   readonly 'offsets.retention.minutes': number
   readonly 'offsets.retention.check.interval.ms'?: number
   readonly 'offset.metadata.max.bytes'?: number
@@ -41,6 +44,8 @@ export interface SnapshotLimits {
 export interface TopicIndex {
   resolve(name: string): { readonly id: Uuid; readonly partitions: number } | undefined
   byId(id: Uuid): { readonly name: string; readonly partitions: number } | undefined
+  /** All topics by their ids. Another object whenever a topic has changed, and only then. */
+  all(): ReadonlyMap<Uuid, { readonly name: string; readonly partitions: number }>
 }
 
 /** The part of pino that groups use. */

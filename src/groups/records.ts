@@ -1,7 +1,8 @@
 /**
  * The records of `__consumer_offsets`, byte for byte as Apache Kafka writes them: an int16 that names the kind of the key (1 a committed
- * offset, 2 a group), or the version of the value, then the fields. A null value is a tombstone. Values of all versions (0 to 4) can be
- * read; written are those that Kafka 4.3 writes (offsets 4, or 1 with an expiry of their own; groups 3).
+ * offset, 2 a classic group; those of consumer groups are in `consumer/records.ts`), or the version of the value, then the fields. A null
+ * value is a tombstone. Values of all versions (0 to 4) can be read; written are those that Kafka 4.3 writes (offsets 4, or 1 with an expiry
+ * of their own; groups 3).
  *
  * Source: the message definitions OffsetCommitKey, OffsetCommitValue, GroupMetadataKey and GroupMetadataValue of Kafka's group coordinator;
  * flexible versions are KIP-915.
@@ -20,6 +21,8 @@ import type { GroupMetadata } from './types.ts'
 const OFFSET_COMMIT_KEYS = [0, 1] as const
 const OFFSET_COMMIT_KEY = 1
 const GROUP_METADATA_KEY = 2
+/** The keys of all of them begin with the group. */
+const CONSUMER_GROUP_KEYS: ReadonlySet<number> = new Set([3, 4, 5, 6, 7, 8, 16])
 const VALUE_VERSION_MAX = 4
 const FLEXIBLE_SINCE = 4
 const OFFSET_COMMIT_VERSION = 4
@@ -27,7 +30,7 @@ const OFFSET_COMMIT_VERSION = 4
 const OFFSET_COMMIT_VERSION_WITH_EXPIRY = 1
 const GROUP_METADATA_VERSION = 3
 /** Values come from our own log, so the bound is only against damage. */
-const DECODE_BUDGET_BYTES = 1 << 30
+export const DECODE_BUDGET_BYTES = 1 << 30
 
 const offsetCommitKey = struct({ group: string, topic: string, partition: int32 })
 const groupMetadataKey = struct({ group: string })
@@ -71,6 +74,8 @@ export interface RecordBytes {
 export type GroupRecord =
   | { readonly kind: 'offset'; readonly group: string; readonly topic: string; readonly partition: number; readonly value: CommittedOffset | null }
   | { readonly kind: 'group'; readonly group: string; readonly value: GroupMetadata | null }
+  /** One of the records of a consumer group; `consumer/records.ts` reads them together. */
+  | { readonly kind: 'consumer'; readonly group: string }
 
 /** A committed offset, or its deletion. */
 export function offsetRecord(group: string, topic: string, partition: number, value: CommittedOffset | null): RecordBytes {
@@ -87,7 +92,7 @@ export function groupRecord(group: string, value: GroupMetadata | null): RecordB
 }
 
 /**
- * The record of these bytes; null for kinds that this broker does not use (those of the consumer protocol, of share and streams groups).
+ * The record of these bytes; null for kinds that this broker does not use (those of share and streams groups).
  *
  * @throws ProtocolError for bytes that are damaged or of an unknown version
  */
@@ -98,9 +103,15 @@ export function decodeGroupRecord(key: Uint8Array, value: Uint8Array | null): Gr
     const { group, topic, partition } = decodeOffsetKey(keyReader)
     return { kind: 'offset', group, topic, partition, value: value === null ? null : decodeOffsetValue(value) }
   }
+  if (CONSUMER_GROUP_KEYS.has(kind)) return { kind: 'consumer', group: decodeGroupKey(keyReader).group }
   if (kind !== GROUP_METADATA_KEY) return null
   const { group } = decodeGroupKey(keyReader)
   return { kind: 'group', group, value: value === null ? null : decodeGroupValue(value) }
+}
+
+/** Whether a key is that of a classic group. */
+export function isClassicGroupKey(key: Uint8Array): boolean {
+  return key[0] === 0 && key[1] === GROUP_METADATA_KEY
 }
 
 /**
@@ -123,31 +134,36 @@ const decodeGroupKey = keyDecoder(groupMetadataKey)
 const decodeOffsetValue = valueDecoder(offsetCommitValue)
 const decodeGroupValue = valueDecoder(groupMetadataValue)
 
-function keyEncoder<F extends AnyField>(field: F, kind: number): (key: InOf<F>) => Uint8Array {
+/** Encoders and decoders of keys and values, for the records of all kinds of groups. */
+export function keyEncoder<F extends AnyField>(field: F, kind: number): (key: InOf<F>) => Uint8Array {
   const encode = compileEncoder(structOf(field), 0, false)
   return (key) => encoded(kind, encode, key)
 }
 
-function keyDecoder<F extends AnyField>(field: F): (reader: Reader) => OutOf<F> {
+export function keyDecoder<F extends AnyField>(field: F): (reader: Reader) => OutOf<F> {
   const decode = compileDecoder(structOf(field), 0, false)
   return (reader) => decode(reader) as OutOf<F>
 }
 
-function valueEncoder<F extends AnyField>(field: F): (version: number, value: InOf<F>) => Uint8Array {
+export function valueEncoder<F extends AnyField>(field: F, flexibleSince = FLEXIBLE_SINCE): (version: number, value: InOf<F>) => Uint8Array {
   const encoders: Encode[] = []
   return (version, value) => {
-    const encode = (encoders[version] ??= compileEncoder(structOf(field), version, version >= FLEXIBLE_SINCE))
+    const encode = (encoders[version] ??= compileEncoder(structOf(field), version, version >= flexibleSince))
     return encoded(version, encode, value)
   }
 }
 
-function valueDecoder<F extends AnyField>(field: F): (value: Uint8Array) => OutOf<F> {
+export function valueDecoder<F extends AnyField>(
+  field: F,
+  flexibleSince = FLEXIBLE_SINCE,
+  versionMax = VALUE_VERSION_MAX,
+): (value: Uint8Array) => OutOf<F> {
   const decoders: Decode[] = []
   return (value) => {
     const reader = new Reader(value, DECODE_BUDGET_BYTES)
     const version = reader.int16()
-    if (version < 0 || version > VALUE_VERSION_MAX) throw new ProtocolError(`a value of __consumer_offsets has version ${version}`)
-    const decode = (decoders[version] ??= compileDecoder(structOf(field), version, version >= FLEXIBLE_SINCE))
+    if (version < 0 || version > versionMax) throw new ProtocolError(`a value of __consumer_offsets has version ${version}`)
+    const decode = (decoders[version] ??= compileDecoder(structOf(field), version, version >= flexibleSince))
     return decode(reader) as OutOf<F>
   }
 }

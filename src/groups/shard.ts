@@ -7,11 +7,18 @@ import type { RecordCursor } from '../../protocol/records/record.ts'
 import { assertNever } from '../../storage/types.ts'
 import type { Env, Timer } from '../../storage/env.ts'
 import type { PartitionLog } from '../../storage/partition/types.ts'
+import { admitConsumerCommit, expire, heartbeat, leave, refused } from './consumer/consumer-group.ts'
+import type { ConsumerWorld, Note } from './consumer/consumer-group.ts'
+import { newConsumerGroup } from './consumer/membership.ts'
+import { consumerGroupFrom, consumerTombstones } from './consumer/records.ts'
+import type { TopicMatchers } from './consumer/topic-matchers.ts'
+import { JOIN_EPOCH } from './consumer/types.ts'
+import type { ConsumerGroup, ConsumerLimits, HeartbeatOutcome, HeartbeatReply, HeartbeatRequest } from './consumer/types.ts'
 import { step } from './group.ts'
 import { groupFromMetadata, newGroup } from './membership.ts'
 import { OffsetTable } from './offset-table.ts'
-import type { GroupLogger, GroupMetrics, GroupSnapshots, SnapshotLimits } from './ports.ts'
-import { decodeGroupRecord, groupRecord, offsetRecord } from './records.ts'
+import type { GroupLogger, GroupMetrics, GroupSnapshots, SnapshotLimits, TopicIndex } from './ports.ts'
+import { decodeGroupRecord, groupRecord, isClassicGroupKey, offsetRecord } from './records.ts'
 import type { CommittedOffset, RecordBytes } from './records.ts'
 import { RecordLog } from './record-log.ts'
 import type { Write } from './record-log.ts'
@@ -23,7 +30,14 @@ const TIMER_MAX_MS = 60 * 60 * 1000
 const BATCH_BYTES_MAX = 512 * 1024
 
 export interface GroupEntry {
-  readonly group: Group
+  /** The classic group; an empty one while `consumer` is set. */
+  group: Group
+  /** Set for a group of the consumer protocol. */
+  consumer: ConsumerGroup | null
+  /** The durable records of the consumer group by their keys. Memory is ahead of them by the writes that are on their way. */
+  readonly consumerRecords: Map<string, RecordBytes>
+  /** A write of the consumer group failed: its state is to be what is durable once nothing is on its way. */
+  consumerLost: boolean
   readonly offsets: OffsetTable
   /** Whether the log holds a record of the group, or soon will, that a deletion must cancel. */
   persisted: boolean
@@ -50,6 +64,9 @@ export interface GroupShardOptions {
   readonly env: Env
   readonly log: GroupLogger
   readonly limits: GroupLimits
+  readonly consumerLimits: ConsumerLimits
+  readonly topics: TopicIndex
+  readonly matchers: TopicMatchers
   readonly metrics: GroupMetrics
   readonly partitionLog: PartitionLog
   readonly snapshots: GroupSnapshots | null
@@ -114,6 +131,53 @@ export class GroupShard {
     this.#forgetIfUnused(entry)
   }
 
+  /** A heartbeat of the consumer protocol, of any epoch. Answers when what it changed is durable. */
+  consumerHeartbeat(request: HeartbeatRequest, done: (reply: HeartbeatReply) => void): void {
+    const refuse = (errorCode: number, message: string): void => done(refused({ errorCode, message }))
+    const joining = request.memberEpoch === JOIN_EPOCH
+    const existing = this.#groups.get(request.groupId)
+    if (existing === undefined && !joining) return refuse(KafkaError.GROUP_ID_NOT_FOUND, `Group ${request.groupId} not found.`)
+    if (existing?.consumerLost === true) return refuse(KafkaError.COORDINATOR_NOT_AVAILABLE, 'The group is being restored.')
+    if (existing !== undefined && existing.consumer === null && !(joining && isFree(existing.group))) {
+      return refuse(KafkaError.GROUP_ID_NOT_FOUND, `Group ${request.groupId} is not a consumer group.`)
+    }
+    const entry = existing ?? this.getOrCreate(request.groupId)
+    const group = entry.consumer ?? newConsumerGroup(request.groupId)
+    const outcome = request.memberEpoch < JOIN_EPOCH ? leave(group, request) : heartbeat(group, request, this.#consumerWorld())
+    const { reply } = outcome
+    if (entry.consumer === null && reply.errorCode === KafkaError.NONE) {
+      this.#becomeConsumerGroup(entry, group, outcome, done)
+    } else if (outcome.records.length > 0 || entry.writes > 0) {
+      // Whoever asks while a change is on its way sees it, and must not be told before it is durable.
+      this.#writeConsumer(entry, outcome.records, (errorCode) => {
+        if (errorCode === KafkaError.NONE) done(reply)
+        else refuse(errorCode, 'The coordinator could not write the group down.')
+      })
+    } else {
+      done(reply)
+    }
+    this.#arm(entry)
+    this.#forgetIfUnused(entry)
+  }
+
+  /** Whether these offsets may be committed to a consumer group: an error code. */
+  admitConsumerCommit(group: ConsumerGroup, memberId: string, memberEpoch: number, knowsEpochs: boolean, commits: readonly OffsetCommit[]): number {
+    const partitions = commits.map(({ partition, value }) => ({ topicId: value.topicId, partition }))
+    return admitConsumerCommit(group, { memberId, memberEpoch, knowsEpochs }, partitions)
+  }
+
+  /** A group for a member of the classic protocol. An empty consumer group becomes a classic one; null for one with members. */
+  getOrCreateClassic(groupId: string): GroupEntry | null {
+    const entry = this.getOrCreate(groupId)
+    const { consumer } = entry
+    if (consumer === null) return entry
+    if (consumer.members.size > 0) return null
+    entry.consumer = null
+    entry.consumerLost = false
+    this.#writeConsumer(entry, consumerTombstones(consumer), () => {})
+    return entry
+  }
+
   /** Writes offsets down; they are seen once they are durable. */
   commit(groupId: string, commits: readonly OffsetCommit[], done: (errorCode: number) => void): void {
     const records = commits.map(({ topic, partition, value }) => offsetRecord(groupId, topic, partition, value))
@@ -134,14 +198,26 @@ export class GroupShard {
     const records: RecordBytes[] = places.map(({ topic, partition }) => offsetRecord(id, topic, partition, null))
     const tombstone = withGroup && entry.persisted
     if (tombstone) records.push(groupRecord(id, null))
+    const { consumer } = entry
+    if (withGroup && consumer !== null) {
+      records.push(...consumerTombstones(consumer))
+      entry.consumer = null
+    }
     const apply = (): void => {
+      if (withGroup) entry.consumerRecords.clear()
       for (const { topic, partition } of places) entry.offsets.delete(topic, partition)
       if (tombstone) entry.durable = null
-      const { phase, pendingMembers } = entry.group
-      if (withGroup && phase === 'Empty' && pendingMembers.size === 0 && entry.offsets.size === 0 && entry.writes <= 1) this.#drop(entry)
+      const unused = isFree(entry.group) && entry.consumer === null && entry.offsets.size === 0
+      if (withGroup && unused && entry.writes <= 1) this.#drop(entry)
     }
     if (withGroup) entry.persisted = false
-    this.#write(entry, records, { apply, done })
+    this.#write(entry, records, {
+      apply,
+      done: (errorCode) => {
+        if (consumer !== null && withGroup) this.#settleConsumer(entry, errorCode)
+        done(errorCode)
+      },
+    })
   }
 
   /** Calls back when every write so far is durable or has failed. */
@@ -173,10 +249,11 @@ export class GroupShard {
     const startedMs = env.clock.monotonic()
     const offsets = new Map<string, OffsetTable>()
     const metadata = new Map<string, GroupMetadata | null>()
+    const consumers = new Map<string, Map<string, RecordBytes>>()
     let damaged = 0
     const visit = (cursor: RecordCursor): void => {
       try {
-        fold(cursor, offsets, metadata)
+        fold(cursor, offsets, metadata, consumers)
       } catch {
         // One unreadable record must not keep all groups of the partition from coming back.
         damaged++
@@ -190,6 +267,9 @@ export class GroupShard {
       const entry = this.#add(groupFromMetadata(groupId, value, now), offsets.get(groupId))
       entry.persisted = true
       entry.durable = value
+    }
+    for (const [groupId, records] of consumers) {
+      if (records.size > 0) this.#restoreConsumer(groupId, records, offsets.get(groupId))
     }
     for (const [groupId, table] of offsets) {
       if (table.size > 0 && !this.#groups.has(groupId)) this.#add(newGroup(groupId, now.wallMs), table)
@@ -244,15 +324,18 @@ export class GroupShard {
 
   #liveRecords(): number {
     let live = 0
-    for (const { offsets, durable } of this.#groups.values()) live += offsets.size + (durable === null ? 0 : 1)
+    for (const { offsets, durable, consumerRecords } of this.#groups.values()) {
+      live += offsets.size + consumerRecords.size + (durable === null ? 0 : 1)
+    }
     return live
   }
 
   /** What would rebuild the durable state, to be encoded later. */
   #stateRecords(): (() => RecordBytes)[] {
     const records: (() => RecordBytes)[] = []
-    for (const [groupId, { offsets, durable }] of this.#groups) {
+    for (const [groupId, { offsets, durable, consumerRecords }] of this.#groups) {
       if (durable !== null) records.push(() => groupRecord(groupId, durable))
+      for (const record of consumerRecords.values()) records.push(() => record)
       for (const [topic, partitions] of offsets.topics()) {
         for (const [partition, value] of partitions) records.push(() => offsetRecord(groupId, topic, partition, value))
       }
@@ -261,7 +344,18 @@ export class GroupShard {
   }
 
   #add(group: Group, offsets: OffsetTable = new OffsetTable()): GroupEntry {
-    const entry: GroupEntry = { group, offsets, persisted: false, durable: null, writes: 0, timer: null, timerAtMs: Infinity }
+    const entry: GroupEntry = {
+      group,
+      consumer: null,
+      consumerRecords: new Map(),
+      consumerLost: false,
+      offsets,
+      persisted: false,
+      durable: null,
+      writes: 0,
+      timer: null,
+      timerAtMs: Infinity,
+    }
     this.#groups.set(group.id, entry)
     return entry
   }
@@ -275,10 +369,8 @@ export class GroupShard {
 
   /** A group that exists in memory alone and that nobody is in: such as what is left of a join that was refused. */
   #forgetIfUnused(entry: GroupEntry): void {
-    const { phase, pendingMembers } = entry.group
-    if (phase === 'Empty' && pendingMembers.size === 0 && !entry.persisted && entry.writes === 0 && entry.offsets.size === 0) {
-      this.#drop(entry)
-    }
+    if (entry.persisted || entry.consumer !== null || entry.consumerRecords.size > 0) return
+    if (isFree(entry.group) && entry.writes === 0 && entry.offsets.size === 0) this.#drop(entry)
   }
 
   #write(entry: GroupEntry, records: readonly RecordBytes[], on: Pick<Write, 'apply' | 'done'>): void {
@@ -291,6 +383,69 @@ export class GroupShard {
         on.done(errorCode)
       },
     })
+  }
+
+  #consumerWorld(): ConsumerWorld {
+    const { consumerLimits, topics, matchers } = this.#options
+    return { now: this.now(), limits: consumerLimits, topics, matchers }
+  }
+
+  /** The first member of the consumer protocol: an empty classic group, if there is one, makes way and leaves its offsets. */
+  #becomeConsumerGroup(entry: GroupEntry, consumer: ConsumerGroup, outcome: HeartbeatOutcome, done: (reply: HeartbeatReply) => void): void {
+    const tombstone = entry.persisted ? [groupRecord(entry.group.id, null)] : []
+    entry.group = newGroup(entry.group.id, this.now().wallMs)
+    entry.persisted = false
+    entry.consumer = consumer
+    this.#writeConsumer(entry, [...tombstone, ...outcome.records], (errorCode) => {
+      if (errorCode === KafkaError.NONE) done(outcome.reply)
+      else done(refused({ errorCode, message: 'The coordinator could not write the group down.' }))
+    })
+  }
+
+  #writeConsumer(entry: GroupEntry, records: readonly RecordBytes[], done: (errorCode: number) => void): void {
+    this.#write(entry, records, {
+      apply: () => {
+        for (const record of records) fold848(record, entry)
+      },
+      done: (errorCode) => {
+        this.#settleConsumer(entry, errorCode)
+        done(errorCode === KafkaError.INVALID_COMMIT_OFFSET_SIZE ? KafkaError.UNKNOWN_SERVER_ERROR : errorCode)
+      },
+    })
+  }
+
+  /** What could not be written never was: as soon as nothing is on its way, the group is again what its records say. */
+  #settleConsumer(entry: GroupEntry, errorCode: number): void {
+    // After a timeout the records may still arrive; after anything else they will not.
+    if (errorCode !== KafkaError.NONE && errorCode !== KafkaError.COORDINATOR_NOT_AVAILABLE) entry.consumerLost = true
+    if (!entry.consumerLost || entry.writes > 0 || this.#closed) return
+    entry.consumerLost = false
+    entry.consumer = consumerGroupFrom(entry.group.id, entry.consumerRecords.values(), this.now(), this.#options.consumerLimits)
+    this.#arm(entry)
+  }
+
+  #restoreConsumer(groupId: string, records: Map<string, RecordBytes>, offsets: OffsetTable | undefined): void {
+    const { consumerLimits, log } = this.#options
+    try {
+      const consumer = consumerGroupFrom(groupId, records.values(), this.now(), consumerLimits)
+      const entry = this.#groups.get(groupId) ?? this.#add(newGroup(groupId, this.now().wallMs), offsets)
+      for (const [key, record] of records) entry.consumerRecords.set(key, record)
+      entry.consumer = consumer
+    } catch (error) {
+      log.warn({ group: groupId, err: error }, 'a consumer group could not be restored; its members have to join again')
+    }
+  }
+
+  #expireConsumers(entry: GroupEntry): void {
+    const { consumer } = entry
+    if (consumer === null) return
+    const { records, notes } = expire(consumer, this.now())
+    for (const note of notes) this.#noteConsumer(consumer, note)
+    if (records.length > 0) this.#writeConsumer(entry, records, () => {})
+  }
+
+  #noteConsumer(group: ConsumerGroup, { text, memberId }: Note): void {
+    this.#options.log.info({ group: group.id, epoch: group.epoch, members: group.members.size, member: memberId }, `consumer group: ${text}`)
   }
 
   #perform(entry: GroupEntry, effect: Effect): void {
@@ -335,7 +490,7 @@ export class GroupShard {
 
   /** Makes sure that a tick comes when the group's next deadline is due. A deadline that moved later costs nothing here. */
   #arm(entry: GroupEntry): void {
-    const { wakeAtMs } = entry.group
+    const wakeAtMs = Math.min(entry.group.wakeAtMs, entry.consumer?.wakeAtMs ?? Infinity)
     if (wakeAtMs >= entry.timerAtMs || this.#closed || entry.group.phase === 'Dead') return
     entry.timer?.cancel()
     const { clock } = this.#options.env
@@ -345,16 +500,46 @@ export class GroupShard {
     entry.timer = clock.schedule(delayMs, () => {
       entry.timer = null
       entry.timerAtMs = Infinity
+      this.#expireConsumers(entry)
       this.dispatch(entry, { kind: 'tick' })
     })
   }
 }
 
-function fold(cursor: RecordCursor, offsets: Map<string, OffsetTable>, metadata: Map<string, GroupMetadata | null>): void {
+/** Nobody is in the group, or about to be: it can be given to the other protocol. */
+function isFree({ phase, pendingMembers }: Group): boolean {
+  return phase === 'Empty' && pendingMembers.size === 0
+}
+
+function keyOf(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1')
+}
+
+/** A durable record of a consumer group, or the tombstone of the classic group that it replaced. */
+function fold848(record: RecordBytes, entry: GroupEntry): void {
+  if (isClassicGroupKey(record.key)) entry.durable = null
+  else if (record.value === null) entry.consumerRecords.delete(keyOf(record.key))
+  else entry.consumerRecords.set(keyOf(record.key), record)
+}
+
+function fold(
+  cursor: RecordCursor,
+  offsets: Map<string, OffsetTable>,
+  metadata: Map<string, GroupMetadata | null>,
+  consumers: Map<string, Map<string, RecordBytes>>,
+): void {
   const key = cursor.key()
   if (key === null) return
-  const record = decodeGroupRecord(key, cursor.value())
+  const value = cursor.value()
+  const record = decodeGroupRecord(key, value)
   if (record === null) return
+  if (record.kind === 'consumer') {
+    let records = consumers.get(record.group)
+    if (records === undefined) consumers.set(record.group, (records = new Map()))
+    if (value === null) records.delete(keyOf(key))
+    else records.set(keyOf(key), { key: Uint8Array.from(key), value: Uint8Array.from(value) })
+    return
+  }
   if (record.kind === 'group') {
     metadata.set(record.group, record.value)
     return

@@ -268,7 +268,7 @@ test('records of other kinds and damaged ones do not keep a partition from loadi
     topicId: ZERO,
   })
   const records = [
-    { key: Buffer.from('0003000167', 'hex'), value: Buffer.from('0000', 'hex') },
+    { key: Buffer.from('000b000167', 'hex'), value: Buffer.from('0000', 'hex') },
     { key: Buffer.from('0001ff', 'hex'), value: null },
     { key: null, value: null },
     good,

@@ -33,6 +33,7 @@ export class World {
   /** Snapshots by partition; null where there are to be none. */
   readonly snapshots: Map<number, Uint8Array> | null
   groups: GroupCoordinator
+  #all: { readonly signature: string; readonly map: ReadonlyMap<string, { readonly name: string; readonly partitions: number }> } | null = null
 
   constructor(options: { partitions?: number; env?: VirtualEnv; config?: Partial<GroupConfig>; snapshots?: boolean } = {}) {
     this.env = options.env ?? new VirtualEnv()
@@ -119,6 +120,15 @@ export class World {
     return topics[0]?.partitions[0]?.committedOffset ?? -999
   }
 
+  /** What the coordinator sees of the topics: another map whenever they have changed. */
+  allTopics(): ReadonlyMap<string, { readonly name: string; readonly partitions: number }> {
+    const signature = JSON.stringify([...this.topics])
+    if (this.#all?.signature !== signature) {
+      this.#all = { signature, map: new Map(Array.from(this.topics, ([name, { id, partitions }]) => [id, { name, partitions }])) }
+    }
+    return this.#all.map
+  }
+
   #coordinator(): GroupCoordinator {
     const { logs, topics, env, config, snapshots } = this
     return new GroupCoordinator({
@@ -136,6 +146,7 @@ export class World {
       },
       topics: {
         resolve: (name) => topics.get(name),
+        all: () => this.allTopics(),
         byId: (id) => {
           for (const [name, topic] of topics) if (topic.id === id) return { name, partitions: topic.partitions }
           return undefined
