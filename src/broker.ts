@@ -117,6 +117,7 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
           journalPollMs: JOURNAL_POLL_MS,
           cacheBytes: config['cache.bytes'],
           producerExpirationMs: config['producer.id.expiration.ms'],
+          retentionCheckIntervalMs: config['log.retention.check.interval.ms'],
           flush: {
             parquetCompression: config['table.parquet.compression'],
             topicsAtOnce: TOPICS_FLUSHED_AT_ONCE,

@@ -83,13 +83,15 @@ export function defaultTopicConfig(definition: TopicConfigDefinition, config: Co
 export function logConfigOf(own: Readonly<Record<string, string>>, config: Config): TopicLogConfig {
   const value = (name: string): string => effectiveTopicConfig(byName.get(name)!, own, config).trim()
   const compression = value('compression.type')
+  const policies = new Set(value('cleanup.policy').split(',').map((policy) => policy.trim()))
   return {
     maxMessageBytes: Number(value('max.message.bytes')),
     timestampType: value('message.timestamp.type') === 'LogAppendTime' ? 'LogAppendTime' : 'CreateTime',
     timestampBeforeMaxMs: Number(value('message.timestamp.before.max.ms')),
     timestampAfterMaxMs: Number(value('message.timestamp.after.max.ms')),
     compression: compression === 'uncompressed' ? 'none' : (compression as TopicLogConfig['compression']),
-    compacted: value('cleanup.policy').split(',').map((policy) => policy.trim()).includes('compact'),
+    compacted: policies.has('compact'),
+    ...(policies.has('delete') ? { retention: { ms: Number(value('retention.ms')), bytes: Number(value('retention.bytes')) } } : {}),
     flushIntervalMs: Number(value('bayou.table.flush.interval.ms')),
     flushBytes: Number(value('bayou.table.flush.bytes')),
   }

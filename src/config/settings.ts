@@ -70,6 +70,7 @@ const topicSettings = {
   ),
   'log.retention.ms': kafka(long(7 * day, -1, 'Age at which records are deleted; -1 keeps them.')),
   'log.retention.bytes': kafka(long(-1, -1, 'Size of a partition beyond which the oldest records are deleted; -1 is no limit.')),
+  'log.retention.check.interval.ms': kafka(long(5 * minute, 1, 'How often records are looked for that topics no longer keep.')),
   'log.message.timestamp.type': kafka(
     oneOf('CreateTime', ['CreateTime', 'LogAppendTime'], 'Whether records carry the time of the producer or of the broker.'),
   ),

@@ -104,7 +104,8 @@ function* runs(files: readonly TableFile[], bytesMax: number, targetBytes: numbe
   if (run.length > 0) yield run
 }
 
-function isMergeable(file: TableFile): boolean {
+/** Whether it is one of our files, with an offset in every row: its rows can be rewritten without loss. */
+export function isMergeable(file: TableFile): boolean {
   return (file.nullOffsets ?? 0) === 0 && !file.hasDeletionVector && ourName.test(file.path)
 }
 

@@ -17,6 +17,7 @@ import { Flusher, adoptFlushed } from '../maintenance/flusher.ts'
 import { TableMaintenance } from '../maintenance/table-maintenance.ts'
 import type { MaintainedTopic, MaintenanceObserver, TableMaintenanceOptions } from '../maintenance/table-maintenance.ts'
 import type { FlushObserver, FlushableTopic, FlusherOptions } from '../maintenance/flusher.ts'
+import { retainedFrom } from '../maintenance/retention.ts'
 import type { ObjectStore } from '../objects/object-store.ts'
 import type { ParquetCodec } from '../parquet/parquet-codec.ts'
 import type { BatchEntry } from '../partition/batch-entry.ts'
@@ -25,10 +26,11 @@ import { StoredPartitionLog } from '../partition/log.ts'
 import type { ColdReads, PartitionHost } from '../partition/log.ts'
 import type { PartitionLog, TopicLogConfig } from '../partition/types.ts'
 import { laneCheckpointKey } from '../paths.ts'
-import type { Incarnation, LogVersion, Uuid } from '../types.ts'
+import type { Incarnation, LogVersion, Offset, Uuid } from '../types.ts'
 import { AppendGate } from './append-gate.ts'
 import { encodeCheckpoint, encodePartition } from './checkpoint-codec.ts'
 import { LaneUsage } from './lane-usage.ts'
+import { logStartControl } from './control-rows.ts'
 import { SupersededError, atOnce, recover, successorOf } from './recovery.ts'
 import type { RecoveredLane } from './recovery.ts'
 import { purgeTopic } from './purge.ts'
@@ -53,6 +55,8 @@ export interface EngineOptions {
   readonly journalPollMs: number
   readonly cacheBytes: number
   readonly producerExpirationMs: number
+  /** How often old records are looked for; without it nothing is deleted by age or size. */
+  readonly retentionCheckIntervalMs?: number
   readonly flush: FlusherOptions
   readonly maintenance: TableMaintenanceOptions
 }
@@ -79,6 +83,13 @@ export interface EngineDependencies {
   /** Called once when another process took over: nothing is acknowledged any more. */
   readonly onFenced: (reason: string) => void
 }
+
+export type DeleteRecordsOutcome =
+  /** Durable. `logStartOffset` is where the log begins now, which may be after what was asked for. */
+  | { readonly kind: 'deleted'; readonly logStartOffset: Offset }
+  | { readonly kind: 'outOfRange' }
+  /** This process no longer leads the partition, or there is none. */
+  | { readonly kind: 'notLeader' }
 
 /** A topic with its partition logs. */
 export class TopicLogs implements FlushableTopic, MaintainedTopic {
@@ -233,6 +244,31 @@ export class StorageEngine implements PartitionHost {
     return this.#topics.get(topicId)?.logs[partition] ?? null
   }
 
+  /**
+   * Deletes what a partition holds below an offset (at most its high watermark, for which null stands): consumers no longer see it when this
+   * resolves, its rows leave the table soon after.
+   */
+  async deleteRecords(topicId: Uuid, partition: number, below: Offset | null): Promise<DeleteRecordsOutcome> {
+    const log = this.partition(topicId, partition)
+    if (log === null || this.#fenced) return { kind: 'notLeader' }
+    const offset = below ?? log.highWatermark
+    if (offset < 0 || offset > log.highWatermark) return { kind: 'outOfRange' }
+    if (offset <= log.logStartOffset) return { kind: 'deleted', logStartOffset: log.logStartOffset }
+    return await new Promise((resolve) => {
+      const callbacks = {
+        durable: () => {
+          log.moveLogStart(offset)
+          this.#changed(log)
+          const topic = this.#topics.get(topicId)
+          if (topic !== undefined) this.#maintenance.trim(topic)
+          resolve({ kind: 'deleted', logStartOffset: log.logStartOffset })
+        },
+        failed: () => resolve({ kind: 'notLeader' }),
+      }
+      if (!this.#writer.appendControl(logStartControl({ topicId, partition, offset }), callbacks)) resolve({ kind: 'notLeader' })
+    })
+  }
+
   /** Brings the partition logs in line with the journal: opens what was created, closes and purges what was deleted. */
   syncTopics(): void {
     const { topics, deletedTopics } = this.#deps.journal.state
@@ -277,6 +313,7 @@ export class StorageEngine implements PartitionHost {
     for (const state of recovered.partitions) this.partition(state.topicId, state.partition)?.restore(state)
     const nowMs = env.clock.now()
     for (const { row, ref } of recovered.batches) this.partition(row.topicId, row.partition)?.replay(row, ref, nowMs)
+    for (const { topicId, partition, offset } of recovered.logStarts) this.partition(topicId, partition)?.moveLogStart(offset)
     await this.#adoptTables()
     this.#writer = new LaneWriter({
       store,
@@ -395,6 +432,8 @@ export class StorageEngine implements PartitionHost {
       every(options.checkpointIntervalMs, () => this.checkpoint()),
       every(options.journalPollMs, () => this.#pollJournal()),
     )
+    const { retentionCheckIntervalMs } = options
+    if (retentionCheckIntervalMs !== undefined) this.#loops.push(every(retentionCheckIntervalMs, () => this.#retain()))
   }
 
   /** Learns of topics that others created or deleted, and of successors even when nothing is written. */
@@ -403,6 +442,38 @@ export class StorageEngine implements PartitionHost {
     const successor = successorOf(this.#deps.journal, this.incarnation)
     if (successor !== null) this.#onFenced(`incarnation ${successor} took over`)
     else this.syncTopics()
+  }
+
+  /** Deletes what topics no longer keep, and sees to it that rows deleted before have left the tables. */
+  async #retain(): Promise<void> {
+    for (const topic of Array.from(this.#topics.values())) {
+      if (this.#stop.signal.aborted) return
+      try {
+        await this.#retainTopic(topic)
+      } catch (error) {
+        this.#deps.observer.warn('old records of a topic could not be deleted; the next check tries again', { topic: topic.name, err: error })
+      }
+    }
+  }
+
+  async #retainTopic(topic: TopicLogs): Promise<void> {
+    const { retention } = topic.config
+    const limited = retention !== undefined && (retention.ms >= 0 || retention.bytes >= 0)
+    if (topic.deleted || !topic.logs.some((log) => log.flushedOffset > 0 && (limited || log.logStartOffset > 0))) return
+    await topic.ensureTable()
+    if (retention !== undefined && limited) {
+      const expiredBeforeMs = retention.ms < 0 ? null : this.env.clock.now() - retention.ms
+      const bytesMax = retention.bytes < 0 ? null : retention.bytes
+      for (const log of topic.logs) {
+        const { logStartOffset, flushedOffset, unflushedBytes } = log
+        const files = topic.table.snapshot.files(log.partition)
+        const start = retainedFrom({ files, logStartOffset, flushedOffset, unflushedBytes }, { expiredBeforeMs, bytesMax })
+        if (start === null) continue
+        await this.deleteRecords(topic.id, log.partition, start)
+        this.#deps.observer.info('old records deleted', { topic: topic.name, partition: log.partition, from: logStartOffset, below: start })
+      }
+    }
+    if (!topic.deleted) this.#maintenance.trim(topic)
   }
 
   #onFenced(reason: string): void {

@@ -19,6 +19,8 @@ import type { ObjectStore } from '../objects/object-store.ts'
 import type { PartitionCheckpoint } from '../partition/log.ts'
 import type { Incarnation, LogVersion } from '../types.ts'
 import { decodeCheckpoint } from './checkpoint-codec.ts'
+import { readControl } from './control-rows.ts'
+import type { LogStart } from './control-rows.ts'
 
 /** A lane that will never grow again. */
 export interface RecoveredLane {
@@ -32,6 +34,8 @@ export interface Recovered {
   readonly partitions: readonly PartitionCheckpoint[]
   /** Batches after the checkpoint, in lane order. */
   readonly batches: readonly RecoveredBatch[]
+  /** Deletions after the checkpoint, to be applied after the batches: they begin logs at offsets that these reach. */
+  readonly logStarts: readonly LogStart[]
   readonly segments: number
 }
 
@@ -90,15 +94,15 @@ async function readState(store: ObjectStore, lanes: readonly RecoveredLane[]): P
     const checkpoint = await newestCheckpoint(store, lane)
     if (checkpoint === null) continue
     try {
-      const { batches, segments } = await readTail(store, lane, checkpoint.seq, fenceSeq)
+      const tail = await readTail(store, lane, checkpoint.seq, fenceSeq)
       if (await hasCheckpoint(store, lanes.slice(at + 1))) return null
-      return { partitions: decodeCheckpoint(checkpoint.body), batches, segments }
+      return { partitions: decodeCheckpoint(checkpoint.body), ...tail }
     } catch (error) {
       if (error instanceof LaneGapError) return error
       throw error
     }
   }
-  return (await hasCheckpoint(store, lanes)) ? null : { partitions: [], batches: [], segments: 0 }
+  return (await hasCheckpoint(store, lanes)) ? null : { partitions: [], batches: [], logStarts: [], segments: 0 }
 }
 
 async function hasCheckpoint(store: ObjectStore, lanes: readonly RecoveredLane[]): Promise<boolean> {
@@ -111,15 +115,20 @@ async function readTail(
   lane: LaneId,
   fromSeq: LogVersion,
   fenceSeq: LogVersion,
-): Promise<{ batches: RecoveredBatch[]; segments: number }> {
+): Promise<Pick<Recovered, 'batches' | 'logStarts' | 'segments'>> {
   const batches: RecoveredBatch[] = []
+  const logStarts: LogStart[] = []
   let segments = 0
   for await (const segment of scanSegments(store, lane, fromSeq, { toSeq: fenceSeq, concurrency: 32 })) {
     if (segment.kind !== 'segment') break
     segments++
     for (const row of segment.rows) batches.push({ row, ref: { lane, seq: segment.seq, start: row.start, end: row.end } })
+    for (const row of segment.controls) {
+      const control = readControl(row)
+      if (control !== null) logStarts.push(control)
+    }
   }
-  return { batches, segments }
+  return { batches, logStarts, segments }
 }
 
 /** Runs `task` on every item, at most `limit` at a time; rejects with the first failure, after which nothing new is begun. */

@@ -20,12 +20,12 @@ import type { ParquetCodec } from '../parquet/parquet-codec.ts'
 import type { WrittenFile } from '../parquet/topic-file-writer.ts'
 import { dataFilePath } from '../paths.ts'
 import { fileStats } from './file-stats.ts'
+import { deleteBelowLogStarts } from './log-start-deletion.ts'
+import type { TrimmedTopic } from './log-start-deletion.ts'
 
-export interface MaintainedTopic {
+export interface MaintainedTopic extends TrimmedTopic {
   readonly id: string
   readonly name: string
-  readonly table: DeltaTable
-  readonly deleted: boolean
   /** Reduced to the last value per key. */
   readonly compactByKey: boolean
 }
@@ -70,6 +70,8 @@ interface TableState {
   commits: number
   queued: boolean
   cleanedAtMs: number
+  /** Rows below a log start may be in the table. */
+  trimDue: boolean
 }
 
 export class TableMaintenance {
@@ -86,6 +88,20 @@ export class TableMaintenance {
   /** To be called after each of our commits. Cheap. */
   committed(topic: MaintainedTopic): void {
     if (this.#closed) return
+    const state = this.#stateOf(topic)
+    state.commits++
+    if (state.trimDue || state.commits >= LOOK_EVERY_COMMITS || state.upkeep.checkpointDue) this.#enqueue(state)
+  }
+
+  /** A log start moved: rows below it leave the table, now where they are in it, else after the flushes that bring them. */
+  trim(topic: MaintainedTopic): void {
+    if (this.#closed || topic.deleted) return
+    const state = this.#stateOf(topic)
+    state.trimDue = true
+    this.#enqueue(state)
+  }
+
+  #stateOf(topic: MaintainedTopic): TableState {
     let state = this.#states.get(topic.id)
     if (state === undefined) {
       const { store, env, checkpoints, options } = this.#deps
@@ -94,11 +110,14 @@ export class TableMaintenance {
         deletedFileRetentionMs: options.deletedFileRetentionMs,
         warn: (message, fields) => this.#deps.observer.failed(topic.name, message, fields),
       })
-      state = { topic, upkeep, commits: 0, queued: false, cleanedAtMs: env.clock.monotonic() }
+      state = { topic, upkeep, commits: 0, queued: false, cleanedAtMs: env.clock.monotonic(), trimDue: false }
       this.#states.set(topic.id, state)
     }
-    state.commits++
-    if (state.queued || (state.commits < LOOK_EVERY_COMMITS && !state.upkeep.checkpointDue)) return
+    return state
+  }
+
+  #enqueue(state: TableState): void {
+    if (state.queued) return
     state.queued = true
     this.#queue.push(state)
     this.#running ??= this.#run()
@@ -126,6 +145,15 @@ export class TableMaintenance {
   async #look(state: TableState): Promise<void> {
     const { topic, upkeep } = state
     const { options, env } = this.#deps
+    if (state.trimDue) {
+      await this.#job(topic, 'deletion', async () => {
+        // Rows that are still to be flushed come with a commit, which looks again.
+        const more = topic.logs.some((log) => log.flushedOffset < log.logStartOffset)
+        const done = await deleteBelowLogStarts(topic, this.#deps)
+        state.trimDue = more
+        return done
+      })
+    }
     if (options.compaction) await this.#job(topic, 'compaction', () => (topic.compactByKey ? this.#compactByKey(topic) : this.#compact(topic)))
     if (upkeep.checkpointDue) {
       await this.#job(topic, 'checkpoint', async () => {

@@ -7,7 +7,7 @@ import type { EncodeOptions, EncodedFile } from './encode.ts'
 import { mergeByKey, mergeByOffset, offsetRange } from './merge.ts'
 import type { OffsetRange } from './merge.ts'
 import type {
-  ArrowTableOptions, DecodeRequest, EncodeRequest, FileRequest, KeyMergeRequest, MergeRequest, ParquetCodec,
+  ArrowTableOptions, DecodeRequest, EncodeRequest, FileRequest, KeyMergeRequest, OffsetMergeRequest, ParquetCodec,
 } from './parquet-codec.ts'
 import { readTable, writeTable } from './parquet-library.ts'
 import { RowColumns } from './row-columns.ts'
@@ -40,7 +40,7 @@ export class InlineParquet implements ParquetCodec {
     return await offsetRange(rangeReaderOf(request.file))
   }
 
-  async mergeByOffset(request: MergeRequest): Promise<WrittenFile> {
+  async mergeByOffset(request: OffsetMergeRequest): Promise<WrittenFile> {
     return await this.#withColumns((columns) => mergeByOffset(request.files.map(rangeReaderOf), request, columns))
   }
 

@@ -51,15 +51,20 @@ export async function offsetRange(reader: RangeReader): Promise<OffsetRange> {
   }
 }
 
+export interface OffsetMergeOptions {
+  /** Rows below it are left out; all are kept without it. */
+  readonly fromOffset?: number
+}
+
 /** Throws NotMergeableError, ParquetFormatError, UnsupportedColumnError, and whatever a reader rejects with. */
-export async function mergeByOffset(readers: readonly RangeReader[], layout: FileLayout, columns: RowColumns): Promise<WrittenFile> {
+export async function mergeByOffset(readers: readonly RangeReader[], layout: FileLayout & OffsetMergeOptions, columns: RowColumns): Promise<WrittenFile> {
   const files = await openMergeable(readers)
   const writer = new TopicFileWriter(columns, { compressionLevel: mergedLevel, ...layout })
   const cut = (): boolean => {
     writer.cutIfFull()
     return true
   }
-  await forEachOrdered(files, { ...wholeFile(layout), betweenChunks: cut }, (view, order) => {
+  await forEachOrdered(files, { ...wholeFile(layout), fromOffset: layout.fromOffset ?? 0, betweenChunks: cut }, (view, order) => {
     for (const row of order) copyRow(view, row, offsetAt(view, row)!, columns)
     return true
   })

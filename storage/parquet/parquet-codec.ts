@@ -7,7 +7,7 @@
 import type { ParquetInput } from './byte-source.ts'
 import type { DecodeFileOptions, DecodedFile } from './decode.ts'
 import type { EncodeOptions, EncodedFile } from './encode.ts'
-import type { KeyMergeOptions, OffsetRange } from './merge.ts'
+import type { KeyMergeOptions, OffsetMergeOptions, OffsetRange } from './merge.ts'
 import type { ParquetCompression } from './parquet-library.ts'
 import type { FileLayout, WrittenFile } from './topic-file-writer.ts'
 
@@ -19,7 +19,7 @@ export interface ParquetCodec {
   /** Least and greatest offset and the number of rows of a file whose Delta statistics are missing. */
   offsetRange(request: FileRequest): Promise<OffsetRange>
   /** One file with the rows of all `files` (of one partition), ascending by offset. Throws NotMergeableError where rows would be lost. */
-  mergeByOffset(request: MergeRequest): Promise<WrittenFile>
+  mergeByOffset(request: OffsetMergeRequest): Promise<WrittenFile>
   /** As `mergeByOffset`, with the last row of each key only (log compaction). */
   mergeByKey(request: KeyMergeRequest): Promise<WrittenFile>
   /** An Arrow IPC stream (any schema) as a Parquet file, e.g. a checkpoint of the Delta log. */
@@ -48,6 +48,8 @@ export interface DecodeRequest extends DecodeFileOptions {
 export interface MergeRequest extends FileLayout {
   readonly files: readonly ParquetInput[]
 }
+
+export interface OffsetMergeRequest extends MergeRequest, OffsetMergeOptions {}
 
 export interface KeyMergeRequest extends MergeRequest, KeyMergeOptions {}
 

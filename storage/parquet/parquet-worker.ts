@@ -3,7 +3,7 @@
  * one computes. Started by `ParquetWorkers`; everything arrives by message.
  */
 import { parentPort } from 'node:worker_threads'
-import type { ArrowTableOptions, KeyMergeRequest, MergeRequest } from './parquet-codec.ts'
+import type { ArrowTableOptions, KeyMergeRequest, OffsetMergeRequest } from './parquet-codec.ts'
 import type { DecodeFileOptions } from './decode.ts'
 import type { EncodeOptions } from './encode.ts'
 import { InlineParquet } from './inline-parquet.ts'
@@ -96,7 +96,7 @@ async function work({ job, name, request, files: wireFiles }: Job, transfer: Arr
     case 'offsetRange':
       return await parquet.offsetRange({ file })
     case 'mergeByOffset': {
-      const merged = await parquet.mergeByOffset({ ...(request as MergeRequest), files })
+      const merged = await parquet.mergeByOffset({ ...(request as OffsetMergeRequest), files })
       if (merged.parquet !== null) give(merged.parquet)
       return merged
     }

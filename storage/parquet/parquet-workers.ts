@@ -15,7 +15,7 @@ import type { EncodedFile } from './encode.ts'
 import { ParquetFormatError } from './footer.ts'
 import type { OffsetRange } from './merge.ts'
 import type {
-  ArrowTableOptions, DecodeRequest, EncodeRequest, FileRequest, KeyMergeRequest, MergeRequest, ParquetCodec,
+  ArrowTableOptions, DecodeRequest, EncodeRequest, FileRequest, KeyMergeRequest, OffsetMergeRequest, ParquetCodec,
 } from './parquet-codec.ts'
 import type { WrittenFile } from './topic-file-writer.ts'
 import { toWire } from './worker-messages.ts'
@@ -93,7 +93,7 @@ export class ParquetWorkers implements ParquetCodec {
     return await this.#submit<OffsetRange>('offsetRange', {}, [request.file])
   }
 
-  async mergeByOffset(request: MergeRequest): Promise<WrittenFile> {
+  async mergeByOffset(request: OffsetMergeRequest): Promise<WrittenFile> {
     const { files, ...rest } = request
     return await this.#submit<WrittenFile>('mergeByOffset', rest, files)
   }

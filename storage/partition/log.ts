@@ -397,7 +397,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
       if (cold !== null) return { ...cold, leaderEpoch: this.#epochs.epochOf(cold.offset) }
       for (const entry of entries) {
         if (entry.maxTimestamp < timestampMs) continue
-        const found = findTimestamp(await this.#bytesOf(entry), timestampMs)
+        const found = findTimestamp(await this.#bytesOf(entry), timestampMs, this.#logStart)
         if (found !== null) return { ...found, leaderEpoch: entry.leaderEpoch }
       }
       return null
@@ -408,10 +408,17 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     return this.#lookUp(async (entries, hasOlder) => {
       const cold = hasOlder ? await this.#host.cold.offsetOfMaxTimestamp(this) : null
       let bestEntry: BatchEntry | null = null
+      let bestCut: OffsetAndTimestamp | null = null
       for (const entry of entries) {
-        if (entry.maxTimestamp > (bestEntry?.maxTimestamp ?? cold?.timestampMs ?? -2)) bestEntry = entry
+        // Its greatest timestamp may be that of a deleted record; one batch at most is cut.
+        if (entry.baseOffset < this.#logStart) {
+          bestCut = { ...maxTimestampOf(await this.#bytesOf(entry), this.#logStart), leaderEpoch: entry.leaderEpoch }
+          continue
+        }
+        if (entry.maxTimestamp > (bestEntry?.maxTimestamp ?? bestCut?.timestampMs ?? cold?.timestampMs ?? -2)) bestEntry = entry
       }
       if (bestEntry !== null) return { ...maxTimestampOf(await this.#bytesOf(bestEntry)), leaderEpoch: bestEntry.leaderEpoch }
+      if (bestCut !== null && bestCut.offset >= 0 && bestCut.timestampMs > (cold?.timestampMs ?? -2)) return bestCut
       return cold === null ? null : { ...cold, leaderEpoch: this.#epochs.epochOf(cold.offset) }
     })
   }
@@ -506,6 +513,12 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
   expireProducers(beforeMs: number): void {
     this.#producers.expire(beforeMs)
     this.#durableProducers.expire(beforeMs)
+  }
+
+  /** Everything below `offset` is deleted, durably. Beyond the high watermark is a mistake of the caller. */
+  moveLogStart(offset: Offset): void {
+    if (offset > this.#highWatermark) throw new RangeError(`a log start of ${offset} beyond the high watermark ${this.#highWatermark}`)
+    this.#logStart = Math.max(this.#logStart, offset)
   }
 
   // ---- recovery ---------------------------------------------------------------------------------------------------------------

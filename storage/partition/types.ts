@@ -11,6 +11,8 @@ export interface TopicLogConfig {
   readonly compression: 'producer' | 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd'
   /** Latest value per key (`cleanup.policy=compact`): records without key are refused. */
   readonly compacted: boolean
+  /** Absent where the cleanup policy lacks `delete`: nothing is removed by age or size, nor on request. */
+  readonly retention?: { /** -1: for ever. */ readonly ms: number; /** Of each partition; -1: no limit. */ readonly bytes: number }
   readonly flushIntervalMs: number
   readonly flushBytes: number
 }
@@ -70,7 +72,8 @@ export interface EpochEnd {
  *     [ logStart .. flushed ][ flushed .. highWatermark ][ highWatermark .. logEnd )
  *        in the Delta table     durable in lanes            accepted, not yet durable
  *
- * logStart <= flushed <= highWatermark <= logEnd, and each only moves forward. A read never crosses highWatermark.
+ * logStart and flushed <= highWatermark <= logEnd, and each only moves forward. A read never crosses highWatermark. The log start runs ahead
+ * of the flush where records are deleted on request before they are in the table; usually it is far behind.
  */
 export interface PartitionLog {
   readonly topicId: string

@@ -1,0 +1,135 @@
+/**
+ * Rows below the log start leave the table (DeleteRecords, retention): whole files, and of a file across the log start the rows below it. One
+ * commit for all partitions of a topic, with dataChange=true: other readers of the table are meant to see the rows go.
+ */
+import type { AddFile, RemoveFile } from '../delta/actions.ts'
+import { encodePath } from '../delta/actions.ts'
+import type { TableChange } from '../delta/change.ts'
+import { isMergeable } from '../delta/compaction.ts'
+import { dataFileKey } from '../delta/snapshot.ts'
+import type { TableFile } from '../delta/snapshot.ts'
+import type { DeltaTable } from '../delta/table.ts'
+import type { Env } from '../env.ts'
+import type { ObjectStore } from '../objects/object-store.ts'
+import type { ParquetInput } from '../parquet/byte-source.ts'
+import { NotMergeableError } from '../parquet/merge.ts'
+import type { ParquetCodec } from '../parquet/parquet-codec.ts'
+import { dataFilePath } from '../paths.ts'
+import type { Offset } from '../types.ts'
+import { fileStats } from './file-stats.ts'
+
+export interface TrimmedTopic {
+  readonly table: DeltaTable
+  readonly deleted: boolean
+  readonly logs: readonly { readonly partition: number; readonly logStartOffset: Offset; readonly flushedOffset: Offset }[]
+  /** Reads the table unless it was read before. Throws StoreError or DeltaError. */
+  ensureTable(): Promise<void>
+}
+
+export interface DeletionDependencies {
+  readonly env: Env
+  readonly store: ObjectStore
+  readonly parquet: Pick<ParquetCodec, 'mergeByOffset'>
+  readonly options: { readonly parquetCompression: 'zstd' | 'snappy' | 'none' }
+}
+
+interface Rewritten {
+  readonly key: string
+  readonly add: AddFile
+  readonly parquet: Uint8Array
+}
+
+/** What was done, or null when there was nothing to do. Rejects when the table changed meanwhile or the store failed: then call again. */
+export async function deleteBelowLogStarts(
+  topic: TrimmedTopic,
+  deps: DeletionDependencies,
+): Promise<{ readonly files: number; readonly rewritten: number } | null> {
+  if (!topic.logs.some((log) => log.logStartOffset > 0 && log.flushedOffset > 0)) return null
+  await topic.ensureTable()
+  const { table } = topic
+  const removed: TableFile[] = []
+  const rewritten: Rewritten[] = []
+  for (const { partition, logStartOffset } of topic.logs) {
+    if (logStartOffset === 0) continue
+    for (const file of table.snapshot.files(partition)) {
+      // Rows without an offset are messages that nobody has read yet.
+      if (file.range.kind !== 'known' || file.first >= logStartOffset || (file.nullOffsets ?? 0) > 0) continue
+      if (file.last < logStartOffset) {
+        removed.push(file)
+        continue
+      }
+      if (!isMergeable(file) || topic.deleted) continue
+      try {
+        const rest = await rewrite(table, file, partition, logStartOffset, deps)
+        if (rest !== null) rewritten.push(rest)
+        removed.push(file)
+      } catch (error) {
+        // It has columns of somebody else: its rows stay until all of them are below the log start.
+        if (!(error instanceof NotMergeableError)) throw error
+      }
+    }
+  }
+  if (removed.length === 0) return null
+  await commit(table, removed, rewritten, deps)
+  return { files: removed.length, rewritten: rewritten.length }
+}
+
+/** The rows of a file from an offset on, as a new file that no commit refers to yet; null when there are none. */
+async function rewrite(table: DeltaTable, file: TableFile, partition: number, fromOffset: Offset, deps: DeletionDependencies): Promise<Rewritten | null> {
+  const { env, store, parquet, options } = deps
+  const kept = await parquet.mergeByOffset({ files: [inputOf(table, file, store)], compression: options.parquetCompression, fromOffset })
+  if (kept.parquet === null) return null
+  const path = dataFilePath(partition, kept.minOffset, env.uuid())
+  const key = `${table.location}/${path}`
+  await store.put(key, [kept.parquet])
+  const add = {
+    path: encodePath(path),
+    partitionValues: { partition: String(partition) },
+    size: kept.parquet.length,
+    modificationTime: env.clock.now(),
+    dataChange: true,
+    stats: fileStats(kept),
+  }
+  return { key, add, parquet: kept.parquet }
+}
+
+async function commit(table: DeltaTable, removed: readonly TableFile[], rewritten: readonly Rewritten[], { env, store }: DeletionDependencies): Promise<void> {
+  const nowMs = env.clock.now()
+  const change: TableChange = {
+    commitId: env.uuid(),
+    operation: 'DELETE',
+    operationParameters: { predicate: '["below the log start"]' },
+    adds: rewritten.map(({ add }) => add),
+    removes: removed.map((file) => removal(file, nowMs)),
+    txns: [],
+  }
+  const outcome = await table.commit(change)
+  if (outcome.kind !== 'committed' && outcome.kind !== 'already-applied') {
+    if (rewritten.length > 0) await store.delete(rewritten.map(({ key }) => key))
+    throw new Error(outcome.kind === 'suspended' ? outcome.reason : outcome.detail)
+  }
+  // A careless VACUUM may have taken files that nothing referred to before the commit.
+  for (const { key, parquet } of rewritten) if ((await store.head(key)) === null) await store.put(key, [parquet])
+}
+
+function inputOf(table: DeltaTable, file: TableFile, store: ObjectStore): ParquetInput {
+  const key = dataFileKey(table.location, file)
+  if (key === null) throw new NotMergeableError(`${file.path} lies outside of its table`)
+  const read = async (start: number, end: number): Promise<Uint8Array> => {
+    const bytes = await store.getRange(key, start, end)
+    if (bytes === null) throw new Error(`${key} is gone`)
+    return bytes
+  }
+  return { size: file.bytes, read }
+}
+
+function removal(file: TableFile, nowMs: number): RemoveFile {
+  return {
+    path: file.path,
+    dataChange: true,
+    deletionTimestamp: nowMs,
+    extendedFileMetadata: true,
+    partitionValues: { partition: file.partitionValue },
+    size: file.bytes,
+  }
+}
