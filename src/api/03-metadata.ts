@@ -1,7 +1,7 @@
 // Metadata (3), v0–13.
 // One broker leads everything. Topics that are asked for by name are created where `auto.create.topics.enable` and the client (v4+) allow
-// it; asking by id (v10+) never creates. v0 means "all topics" by an empty list, v1+ by null. Authorised operations are not computed
-// without an authorizer (-2^31).
+// it; asking by id (v12+) never creates, and an id counts more than a name beside it. v0 means "all topics" by an empty list, v1+ by null.
+// Authorised operations (KIP-430): without an authorizer everybody may do everything.
 import { KafkaError } from '../../protocol/errors.ts'
 import { Metadata } from '../../protocol/messages/03-metadata.ts'
 import type { MetadataRequest, MetadataResponse } from '../../protocol/messages/03-metadata.ts'
@@ -10,8 +10,11 @@ import { topicNameProblem } from '../cluster/topic-names.ts'
 import { allOperations, topicOperations } from './authorized-operations.ts'
 import type { Handler, RequestContext } from './handler.ts'
 
+type AskedTopic = NonNullable<MetadataRequest['topics']>[number]
 type TopicResult = MetadataResponse['topics'][number]
 
+/** v10 and v11 have the field for an id, and may not use it. */
+const IDS_SINCE = 12
 const ZERO_UUID = 'AAAAAAAAAAAAAAAAAAAAAA'
 
 export const metadata: Handler<MetadataRequest, MetadataResponse> = {
@@ -23,7 +26,7 @@ export const metadata: Handler<MetadataRequest, MetadataResponse> = {
     const everything = request.topics === null || (apiVersion === 0 && request.topics.length === 0)
     const topics = everything
       ? [...broker.topics.all()].map((topic) => describe(topic, request, context))
-      : await Promise.all((request.topics ?? []).map((asked) => resolve(asked, request, context)))
+      : await Promise.all(unique(request.topics ?? []).map((asked) => resolve(asked, request, context)))
     const node = broker.node
     return {
       brokers: [{ nodeId: node.id, host: node.host, port: node.port }],
@@ -35,18 +38,25 @@ export const metadata: Handler<MetadataRequest, MetadataResponse> = {
   },
 }
 
+/** One answer for a topic, however often it is asked for. */
+function unique(topics: readonly AskedTopic[]): AskedTopic[] {
+  return [...new Map(topics.map((topic) => [`${topic.topicId} ${topic.name}`, topic])).values()]
+}
+
 async function resolve(
-  asked: { readonly topicId: string; readonly name: string | null },
+  asked: AskedTopic,
   request: MetadataRequest,
   context: RequestContext,
 ): Promise<TopicResult> {
   const { topics, config } = context.broker
-  if (asked.name === null) {
+  if (context.apiVersion < IDS_SINCE && (asked.name === null || asked.topicId !== ZERO_UUID)) {
+    return { errorCode: KafkaError.INVALID_REQUEST, name: asked.name, topicId: asked.topicId, partitions: [] }
+  }
+  if (asked.name === null || asked.topicId !== ZERO_UUID) {
     const topic = topics.byId(asked.topicId)
     if (topic !== null) return describe(topic, request, context)
     return { errorCode: KafkaError.UNKNOWN_TOPIC_ID, name: null, topicId: asked.topicId, partitions: [] }
   }
-  if (asked.topicId !== ZERO_UUID) return { errorCode: KafkaError.INVALID_REQUEST, name: asked.name, topicId: asked.topicId, partitions: [] }
   const topic = topics.byName(asked.name)
   if (topic !== null) return describe(topic, request, context)
   if (topicNameProblem(asked.name) !== null) return failed(asked.name, KafkaError.INVALID_TOPIC_EXCEPTION)

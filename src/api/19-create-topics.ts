@@ -31,12 +31,15 @@ export const createTopics: Handler<CreateTopicsRequest, CreateTopicsResponse> = 
 }
 
 async function create(asked: AskedTopic, request: CreateTopicsRequest, context: RequestContext): Promise<TopicResult> {
-  const assignments = new Map(asked.assignments.map(({ partitionIndex, brokerIds }) => [partitionIndex, brokerIds]))
-  if (assignments.size !== asked.assignments.length) {
-    return failed(asked.name, KafkaError.INVALID_REPLICA_ASSIGNMENT, 'The manual partition assignment names a partition more than once.')
+  const assignments = new Map<number, readonly number[]>()
+  for (const { partitionIndex, brokerIds } of asked.assignments) {
+    if (assignments.has(partitionIndex)) {
+      return failed(asked.name, KafkaError.INVALID_REPLICA_ASSIGNMENT, `Found multiple manual partition assignments for partition ${partitionIndex}`)
+    }
+    assignments.set(partitionIndex, brokerIds)
   }
+  // Of a config that is given more than once the last one counts.
   const configs = new Map(asked.configs.map(({ name, value }) => [name, value]))
-  if (configs.size !== asked.configs.length) return failed(asked.name, KafkaError.INVALID_REQUEST, 'A config is given more than once.')
   const outcome = await context.broker.topics.create(
     { name: asked.name, partitions: asked.numPartitions, replicationFactor: asked.replicationFactor, configs, assignments },
     { validateOnly: request.validateOnly },
@@ -62,5 +65,5 @@ function created(topic: TopicRecord, validateOnly: boolean, context: RequestCont
 }
 
 function failed(name: string, errorCode: number, errorMessage: string): TopicResult {
-  return { name, topicId: ZERO_UUID, errorCode, errorMessage, configs: null }
+  return { name, topicId: ZERO_UUID, errorCode, errorMessage, configs: [] }
 }

@@ -1,5 +1,5 @@
 // DeleteTopics (20), v1–6.
-// By name (v1–5) or by name or id (v6). The topic is gone for everybody when the answer is sent; its objects are removed from the store
+// By name (v1–5) or by name or id (v6); a topic that is given twice is not deleted at all. The topic is gone for everybody when the answer is sent; its objects are removed from the store
 // afterwards, and its location is never used again, so a late writer cannot harm a topic that is created anew under the name.
 import { KafkaError } from '../../protocol/errors.ts'
 import { DeleteTopics } from '../../protocol/messages/20-delete-topics.ts'
@@ -22,15 +22,32 @@ export const deleteTopics: Handler<DeleteTopicsRequest, DeleteTopicsResponse> = 
   async handle(request, context) {
     const asked: Asked[] =
       context.apiVersion >= IDS_SINCE ? [...request.topics] : request.topicNames.map((name) => ({ name, topicId: ZERO_UUID }))
-    const keys = asked.map(({ name, topicId }) => name ?? topicId)
+    const counts = new Map<string, number>()
+    for (const topic of asked) counts.set(keyOf(topic), (counts.get(keyOf(topic)) ?? 0) + 1)
+    const unique = new Map(asked.map((topic) => [keyOf(topic), topic]))
     const responses = await Promise.all(
-      asked.map(async (topic, index) => {
-        if (keys.indexOf(keys[index]!) !== index) return failed(topic, KafkaError.INVALID_REQUEST, 'Duplicate topic in the request.')
+      [...unique].map(async ([key, topic]) => {
+        if (counts.get(key)! > 1) return failed(topic, KafkaError.INVALID_REQUEST, `Duplicate topic ${topic.name === null ? 'id' : 'name'}.`)
+        const other = otherKeyOf(topic, context)
+        if (other !== null && counts.has(other)) {
+          return failed(topic, KafkaError.INVALID_REQUEST, 'The provided topic name maps to an ID that was already supplied.')
+        }
         return await remove(topic, context)
       }),
     )
     return { responses }
   },
+}
+
+function keyOf({ name, topicId }: Asked): string {
+  return name === null ? `id ${topicId}` : `name ${name}`
+}
+
+/** The other way to ask for the same topic; null where there is no such topic. */
+function otherKeyOf({ name, topicId }: Asked, { broker }: RequestContext): string | null {
+  const topic = name === null ? broker.topics.byId(topicId) : broker.topics.byName(name)
+  if (topic === null) return null
+  return name === null ? `name ${topic.name}` : `id ${topic.id}`
 }
 
 async function remove(asked: Asked, context: RequestContext): Promise<TopicResult> {

@@ -37,7 +37,10 @@ function describe(asked: AskedResource, request: DescribeConfigsRequest, context
     case BROKER: {
       // The empty name stands for the cluster-wide dynamic defaults, of which there are none.
       if (asked.resourceName === '') return result(asked, [], request)
-      if (asked.resourceName !== String(broker.node.id)) {
+      if (!/^-?\d+$/.test(asked.resourceName)) {
+        return failed(asked, KafkaError.INVALID_REQUEST, `Broker id must be an integer, but it is: ${asked.resourceName}`)
+      }
+      if (Number(asked.resourceName) !== broker.node.id) {
         return failed(asked, KafkaError.INVALID_REQUEST, `Unexpected broker id, expected ${broker.node.id} or empty string, but received ${asked.resourceName}`)
       }
       return result(asked, describeBrokerConfigs(broker.config, broker.configOrigins), request)
@@ -48,9 +51,10 @@ function describe(asked: AskedResource, request: DescribeConfigsRequest, context
 }
 
 function result(asked: AskedResource, configs: readonly DescribedConfig[], request: DescribeConfigsRequest): Result {
-  const keys = asked.configurationKeys === null ? null : new Set(asked.configurationKeys)
+  // No keys are all keys, as null is.
+  const keys = asked.configurationKeys === null || asked.configurationKeys.length === 0 ? null : new Set(asked.configurationKeys)
   return {
-    errorMessage: null,
+    errorMessage: '',
     resourceType: asked.resourceType,
     resourceName: asked.resourceName,
     configs: configs

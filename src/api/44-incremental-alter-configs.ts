@@ -1,6 +1,6 @@
 // IncrementalAlterConfigs (44), v0–1 (KIP-339).
 // Topic configs: SET, DELETE, and APPEND and SUBTRACT for lists; checked by name and value, in force when the answer is sent. Settings of the
-// broker are fixed at its start: refused. Not done: client metrics and group resources (they come with the admin surface).
+// broker are fixed at its start: refused (Kafka changes some of them while it runs). Not done: client metrics and group resources (they come with the admin surface).
 import { KafkaError } from '../../protocol/errors.ts'
 import { IncrementalAlterConfigs } from '../../protocol/messages/44-incremental-alter-configs.ts'
 import type { IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse } from '../../protocol/messages/44-incremental-alter-configs.ts'
@@ -61,10 +61,14 @@ export async function alterResource(asked: Resource, alteration: Alteration, val
     return failed(KafkaError.INVALID_REQUEST, 'Error due to duplicate config keys')
   }
   if (resourceType === BROKER) {
+    const { id } = context.broker.node
+    if (resourceName !== '' && resourceName !== String(id)) {
+      return failed(KafkaError.INVALID_REQUEST, `Unexpected broker id, expected ${id}, but received ${resourceName}`)
+    }
     const names = asked.configs.map(({ name }) => name).join(', ')
-    return failed(KafkaError.INVALID_REQUEST, `Cannot update these configs dynamically: ${names}. They are set at the start of the broker (bayou config lists them).`)
+    return failed(KafkaError.INVALID_REQUEST, `Cannot update these configs dynamically: [${names}]. They are set at the start of the broker (bayou config lists them).`)
   }
-  if (resourceType !== TOPIC) return failed(KafkaError.INVALID_REQUEST, `Unsupported resource type: ${resourceType}`)
+  if (resourceType !== TOPIC) return failed(KafkaError.INVALID_REQUEST, `Unknown resource type ${resourceType}`)
   const outcome = await context.broker.topics.alterConfigs(resourceName, alteration, { validateOnly })
   return outcome.kind === 'ok' ? { errorMessage: null, resourceType, resourceName } : failed(outcome.code, outcome.message)
 }
@@ -72,12 +76,13 @@ export async function alterResource(asked: Resource, alteration: Alteration, val
 function step(asked: AskedResource, current: Readonly<Record<string, string>>, { broker }: RequestContext): ReturnType<Alteration> {
   const configs = new Map(Object.entries(current))
   for (const { name, configOperation, value } of asked.configs) {
-    const definition = topicConfigDefinition(name)
-    if (definition === undefined) return { code: KafkaError.INVALID_CONFIG, message: `Unknown topic config name: ${name}` }
     if (configOperation === DELETE) {
+      // What has no such config is as it shall be, also where nobody knows it.
       configs.delete(name)
       continue
     }
+    const definition = topicConfigDefinition(name)
+    if (definition === undefined) return { code: KafkaError.INVALID_CONFIG, message: `Unknown topic config name: ${name}` }
     if (value === null) return { code: KafkaError.INVALID_REQUEST, message: `Null value not supported for : ${name}` }
     if (configOperation === SET) {
       configs.set(name, value.trim())

@@ -19,8 +19,10 @@ export const describeCluster: Handler<DescribeClusterRequest, DescribeClusterRes
       const known = request.endpointType === CONTROLLERS
       return {
         errorCode: known ? KafkaError.MISMATCHED_ENDPOINT_TYPE : KafkaError.UNSUPPORTED_ENDPOINT_TYPE,
-        errorMessage: known ? 'This endpoint serves brokers.' : `Unknown endpoint type ${request.endpointType}.`,
-        endpointType: request.endpointType,
+        errorMessage: known
+          ? 'The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER'
+          : `Unsupported endpoint type ${request.endpointType}`,
+        endpointType: BROKERS,
         clusterId: '',
         brokers: [],
       }

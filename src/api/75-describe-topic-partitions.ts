@@ -1,5 +1,6 @@
 // DescribeTopicPartitions (75), v0 (KIP-966).
-// Topics in the order of their names, page by page: at most `responsePartitionLimit` partitions (2,000 at the most), then a cursor.
+// Topics in the order of their names, page by page: at most `responsePartitionLimit` partitions (2,000 at the most), then a cursor. A
+// cursor must name a topic of the request.
 import { KafkaError } from '../../protocol/errors.ts'
 import { DescribeTopicPartitions } from '../../protocol/messages/75-describe-topic-partitions.ts'
 import type { DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse } from '../../protocol/messages/75-describe-topic-partitions.ts'
@@ -19,11 +20,15 @@ export const describeTopicPartitions: Handler<DescribeTopicPartitionsRequest, De
   handle(request, context) {
     const { topics: index, node } = context.broker
     const asked = request.topics.length === 0 ? [...index.all()].map(({ name }) => name) : request.topics.map(({ name }) => name)
-    const names = [...new Set(asked)].filter((name) => request.cursor === null || name >= request.cursor.topicName).toSorted()
+    const { cursor } = request
+    if (cursor !== null && (cursor.partitionIndex < 0 || (request.topics.length > 0 && !asked.includes(cursor.topicName)))) {
+      return { topics: request.topics.map(({ name }) => ({ errorCode: KafkaError.INVALID_REQUEST, name, topicId: ZERO_UUID, partitions: [] })) }
+    }
+    const names = [...new Set(asked)].filter((name) => cursor === null || name >= cursor.topicName).toSorted()
     let room = Math.max(1, Math.min(request.responsePartitionLimit, PARTITIONS_MAX))
     const topics: TopicResult[] = []
     for (const name of names) {
-      const from = request.cursor !== null && request.cursor.topicName === name ? Math.max(0, request.cursor.partitionIndex) : 0
+      const from = cursor !== null && cursor.topicName === name ? cursor.partitionIndex : 0
       if (room === 0) return { topics, nextCursor: { topicName: name, partitionIndex: from } }
       const topic = index.byName(name)
       if (topic === null) {

@@ -42,16 +42,17 @@ export function describeBrokerConfigs(config: Config, origins: Readonly<Partial<
     .map((name) => {
       const setting = settingOf(name)
       const value = setting.format(config[name])
-      const source = (origins[name] ?? 'default') === 'default' ? configSource.default : configSource.staticBroker
+      const inherited = { name, value: setting.format(setting.default), source: configSource.default }
+      const given = (origins[name] ?? 'default') !== 'default'
       return {
         name,
         value,
-        source,
+        source: given ? configSource.staticBroker : configSource.default,
         readOnly: true,
         sensitive: setting.secret === true,
         type: configType[setting.type],
         documentation: setting.doc,
-        synonyms: [{ name, value, source }],
+        synonyms: given ? [{ name, value, source: configSource.staticBroker }, inherited] : [inherited],
       }
     })
 }

@@ -23,8 +23,11 @@ const LONG_MAX = 9_223_372_036_854_775_807n
 const LONG_MIN = -9_223_372_036_854_775_808n
 
 export const topicConfigs: readonly TopicConfigDefinition[] = [
-  { name: 'cleanup.policy', type: 'list', setting: 'log.cleanup.policy', check: listOf(['delete', 'compact']), documentation: 'delete: old records are removed by retention. compact: a key is required in every record.' },
-  { name: 'compression.type', type: 'string', setting: 'compression.type', check: oneOf(['producer', 'uncompressed', 'gzip', 'snappy', 'lz4', 'zstd']), documentation: 'Codec of record batches that are rebuilt from the table for consumers.' },
+  { name: 'cleanup.policy', type: 'list', setting: 'log.cleanup.policy', check: listOf(['compact', 'delete']), documentation: 'delete: old records are removed by retention. compact: a key is required in every record.' },
+  { name: 'compression.gzip.level', type: 'int', default: '-1', check: gzipLevel, documentation: 'Accepted for compatibility.' },
+  { name: 'compression.lz4.level', type: 'int', default: '9', check: int(1, 17), documentation: 'Accepted for compatibility.' },
+  { name: 'compression.type', type: 'string', setting: 'compression.type', check: oneOf(['uncompressed', 'zstd', 'lz4', 'snappy', 'gzip', 'producer']), documentation: 'Codec of record batches that are rebuilt from the table for consumers.' },
+  { name: 'compression.zstd.level', type: 'int', default: '3', check: int(-131_072, 22), documentation: 'Accepted for compatibility.' },
   { name: 'delete.retention.ms', type: 'long', default: '86400000', check: long(0n), documentation: 'How long tombstones stay in a compacted topic.' },
   { name: 'file.delete.delay.ms', type: 'long', default: '60000', check: long(0n), documentation: 'Accepted for compatibility; files are deleted by table maintenance.' },
   { name: 'flush.messages', type: 'long', default: '9223372036854775807', check: long(1n), documentation: 'Accepted for compatibility; every record is on the object store before it is acknowledged.' },
@@ -32,6 +35,8 @@ export const topicConfigs: readonly TopicConfigDefinition[] = [
   { name: 'follower.replication.throttled.replicas', type: 'list', default: '', check: anything, documentation: 'Accepted for compatibility; there are no followers.' },
   { name: 'index.interval.bytes', type: 'int', default: '4096', check: int(0), documentation: 'Accepted for compatibility; tables have their own statistics.' },
   { name: 'leader.replication.throttled.replicas', type: 'list', default: '', check: anything, documentation: 'Accepted for compatibility; there are no followers.' },
+  { name: 'local.retention.bytes', type: 'long', default: '-2', check: long(-2n), documentation: 'Accepted for compatibility; everything is on the object store.' },
+  { name: 'local.retention.ms', type: 'long', default: '-2', check: long(-2n), documentation: 'Accepted for compatibility; everything is on the object store.' },
   { name: 'max.compaction.lag.ms', type: 'long', default: '9223372036854775807', check: long(1n), documentation: 'Accepted for compatibility.' },
   { name: 'max.message.bytes', type: 'int', setting: 'message.max.bytes', check: int(0), documentation: 'Largest record batch that the topic takes, as it is on the wire.' },
   { name: 'message.timestamp.after.max.ms', type: 'long', setting: 'log.message.timestamp.after.max.ms', check: long(0n), documentation: 'How far ahead of the broker a CreateTime may be.' },
@@ -40,14 +45,17 @@ export const topicConfigs: readonly TopicConfigDefinition[] = [
   { name: 'min.cleanable.dirty.ratio', type: 'double', default: '0.5', check: ratio, documentation: 'Accepted for compatibility.' },
   { name: 'min.compaction.lag.ms', type: 'long', default: '0', check: long(0n), documentation: 'Accepted for compatibility.' },
   { name: 'min.insync.replicas', type: 'int', setting: 'min.insync.replicas', check: int(1), documentation: 'Accepted for compatibility; the object store replicates.' },
-  { name: 'preallocate', type: 'boolean', default: 'false', check: oneOf(['true', 'false']), documentation: 'Accepted for compatibility; there are no log files.' },
+  { name: 'preallocate', type: 'boolean', default: 'false', check: flag, documentation: 'Accepted for compatibility; there are no log files.' },
+  { name: 'remote.log.copy.disable', type: 'boolean', default: 'false', check: flag, documentation: 'Accepted for compatibility; everything is on the object store.' },
+  { name: 'remote.log.delete.on.disable', type: 'boolean', default: 'false', check: flag, documentation: 'Accepted for compatibility; everything is on the object store.' },
+  { name: 'remote.storage.enable', type: 'boolean', default: 'false', check: notTiered, documentation: 'Always false: nothing is tiered, everything is on the object store.' },
   { name: 'retention.bytes', type: 'long', setting: 'log.retention.bytes', check: long(LONG_MIN), documentation: 'Size of a partition beyond which old records may be deleted; -1 keeps them.' },
   { name: 'retention.ms', type: 'long', setting: 'log.retention.ms', check: long(-1n), documentation: 'Age at which records may be deleted; -1 keeps them.' },
   { name: 'segment.bytes', type: 'int', default: '1073741824', check: int(14), documentation: 'Accepted for compatibility; tables have files, not segments.' },
   { name: 'segment.index.bytes', type: 'int', default: '10485760', check: int(4), documentation: 'Accepted for compatibility.' },
   { name: 'segment.jitter.ms', type: 'long', default: '0', check: long(0n), documentation: 'Accepted for compatibility.' },
   { name: 'segment.ms', type: 'long', default: '604800000', check: long(1n), documentation: 'Accepted for compatibility.' },
-  { name: 'unclean.leader.election.enable', type: 'boolean', default: 'false', check: oneOf(['true', 'false']), documentation: 'Accepted for compatibility; a leader always has every acknowledged record.' },
+  { name: 'unclean.leader.election.enable', type: 'boolean', default: 'false', check: flag, documentation: 'Accepted for compatibility; a leader always has every acknowledged record.' },
   { name: 'bayou.table.flush.interval.ms', type: 'int', setting: 'table.flush.interval.ms', check: int(10), documentation: 'How often new records are committed to the Delta table of the topic.' },
   { name: 'bayou.table.flush.bytes', type: 'int', setting: 'table.flush.bytes', check: int(65_536), documentation: 'Unflushed bytes that commit the table before its interval is over.' },
 ]
@@ -76,7 +84,10 @@ export function effectiveTopicConfig(definition: TopicConfigDefinition, own: Rea
 }
 
 export function defaultTopicConfig(definition: TopicConfigDefinition, config: Config): string {
-  return definition.setting !== undefined ? settingOf(definition.setting).format(config[definition.setting]) : (definition.default ?? '')
+  if (definition.setting === undefined) return definition.default ?? ''
+  const value = config[definition.setting]
+  // "No limit" is the greatest safe integer here and the greatest long in Kafka.
+  return value === Number.MAX_SAFE_INTEGER ? String(LONG_MAX) : settingOf(definition.setting).format(value)
 }
 
 /** The part of a topic's configs that its partition logs act on. */
@@ -105,20 +116,33 @@ function oneOf(allowed: readonly string[]): (value: string) => string | null {
   return (value) => (allowed.includes(value) ? null : `String must be one of: ${allowed.join(', ')}`)
 }
 
+/** May be empty: then nothing is deleted and nothing compacted. */
 function listOf(allowed: readonly string[]): (value: string) => string | null {
   return (value) => {
     const items = value.split(',').map((item) => item.trim()).filter((item) => item !== '')
-    if (items.length === 0) return `Configuration must not be empty. Valid values include: ${allowed.join(', ')}`
     const bad = items.find((item) => !allowed.includes(item))
     return bad === undefined ? null : `String must be one of: ${allowed.join(', ')}`
   }
 }
 
-function int(min: number): (value: string) => string | null {
+function flag(value: string): string | null {
+  return /^(true|false)$/i.test(value) ? null : 'Expected value to be either true or false'
+}
+
+function notTiered(value: string): string | null {
+  return flag(value) ?? (value.toLowerCase() === 'true' ? 'Tiered storage is not a setting here: everything is on the object store' : null)
+}
+
+function int(min: number, max = 0x7fff_ffff): (value: string) => string | null {
   return (value) => {
     if (!/^[+-]?\d{1,18}$/.test(value) || Math.abs(Number(value)) > 0x7fff_ffff) return 'Not a number of type INT'
-    return Number(value) < min ? `Value must be at least ${min}` : null
+    if (Number(value) < min) return `Value must be at least ${min}`
+    return Number(value) > max ? `Value must be no more than ${max}` : null
   }
+}
+
+function gzipLevel(value: string): string | null {
+  return value === '-1' ? null : int(1, 9)(value)
 }
 
 function long(min: bigint): (value: string) => string | null {
@@ -133,5 +157,6 @@ function long(min: bigint): (value: string) => string | null {
 function ratio(value: string): string | null {
   const number = Number(value)
   if (value === '' || Number.isNaN(number)) return 'Not a number of type DOUBLE'
-  return number < 0 || number > 1 ? 'Value must be between 0 and 1' : null
+  if (number < 0) return 'Value must be at least 0'
+  return number > 1 ? 'Value must be no more than 1' : null
 }

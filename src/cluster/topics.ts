@@ -190,8 +190,11 @@ export class Topics {
     change: (current: Readonly<Record<string, string>>) => Readonly<Record<string, string>> | { readonly code: number; readonly message: string },
     options: { readonly validateOnly: boolean },
   ): Promise<TopicOutcome> {
+    if (name === '') return error(KafkaError.INVALID_REQUEST, 'Default topic resources are not allowed.')
+    const badName = topicNameProblem(name)
+    if (badName !== null) return error(KafkaError.INVALID_TOPIC_EXCEPTION, badName)
     const build = (topic: TopicRecord | null): { configs: Readonly<Record<string, string>> } | (TopicOutcome & { kind: 'error' }) => {
-      if (topic === null) return error(KafkaError.UNKNOWN_TOPIC_OR_PARTITION, 'This server does not host this topic-partition.')
+      if (topic === null) return error(KafkaError.UNKNOWN_TOPIC_OR_PARTITION, `The topic '${name}' does not exist.`)
       const configs = change(topic.configs)
       if (typeof configs['code'] === 'number') return error(configs['code'], configs['message'] ?? '')
       const own = configs as Readonly<Record<string, string>>
@@ -241,11 +244,11 @@ export class Topics {
     if (badName !== null) return error(KafkaError.INVALID_TOPIC_EXCEPTION, badName)
     let partitions = spec.partitions === -1 ? config['num.partitions'] : spec.partitions
     if (spec.assignments !== undefined && spec.assignments.size > 0) {
-      if (spec.partitions !== -1 || spec.replicationFactor !== -1) {
-        return error(
-          KafkaError.INVALID_REQUEST,
-          'A manual partition assignment was specified, but numPartitions or replicationFactor was not set to -1.',
-        )
+      if (spec.replicationFactor !== -1) {
+        return error(KafkaError.INVALID_REQUEST, 'A manual partition assignment was specified, but replication factor was not set to -1.')
+      }
+      if (spec.partitions !== -1) {
+        return error(KafkaError.INVALID_REQUEST, 'A manual partition assignment was specified, but numPartitions was not set to -1.')
       }
       const problem = assignmentProblem(spec.assignments, config['node.id'])
       if (problem !== null) return error(KafkaError.INVALID_REPLICA_ASSIGNMENT, problem)
