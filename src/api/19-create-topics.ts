@@ -54,7 +54,7 @@ function created(topic: TopicRecord, validateOnly: boolean, context: RequestCont
     errorMessage: null,
     numPartitions: topic.partitions,
     replicationFactor: 1,
-    configs: describeTopicConfigs(topic, context.broker.config).map(({ name, value, source, readOnly, sensitive }) => ({
+    configs: describeTopicConfigs(topic, context.broker.config, context.broker.configOrigins).map(({ name, value, source, readOnly, sensitive }) => ({
       name,
       value,
       readOnly,

@@ -32,7 +32,7 @@ function describe(asked: AskedResource, request: DescribeConfigsRequest, context
       if (problem !== null) return failed(asked, KafkaError.INVALID_TOPIC_EXCEPTION, problem)
       const topic = broker.topics.byName(asked.resourceName)
       if (topic === null) return failed(asked, KafkaError.UNKNOWN_TOPIC_OR_PARTITION, 'This server does not host this topic-partition.')
-      return result(asked, describeTopicConfigs(topic, broker.config), request)
+      return result(asked, describeTopicConfigs(topic, broker.config, broker.configOrigins), request)
     }
     case BROKER: {
       // The empty name stands for the cluster-wide dynamic defaults, of which there are none.

@@ -3,9 +3,20 @@ import type { TopicRecord } from '../../storage/journal/entries.ts'
 import { settingNames, settingOf } from '../config/settings.ts'
 import type { Config, SettingName } from '../config/settings.ts'
 import { configType, defaultTopicConfig, topicConfigs } from './topic-configs.ts'
+import type { TopicConfigDefinition } from './topic-configs.ts'
 
 /** ConfigSource of the protocol. */
 export const configSource = { topic: 1, staticBroker: 4, default: 5 } as const
+
+/** Where the settings of the broker come from; a name that is missing was not set. */
+type Origins = Readonly<Partial<Record<SettingName, string>>>
+
+/** A value that a config has or would have without those before it. */
+interface ConfigValue {
+  readonly name: string
+  readonly value: string
+  readonly source: number
+}
 
 export interface DescribedConfig {
   readonly name: string
@@ -15,44 +26,56 @@ export interface DescribedConfig {
   readonly sensitive: boolean
   readonly type: number
   readonly documentation: string
-  readonly synonyms: readonly { readonly name: string; readonly value: string; readonly source: number }[]
+  /** What is in force, then what would be without it, and so on. */
+  readonly synonyms: readonly ConfigValue[]
 }
 
-export function describeTopicConfigs(topic: TopicRecord, config: Config): DescribedConfig[] {
+export function describeTopicConfigs(topic: TopicRecord, config: Config, origins: Origins): DescribedConfig[] {
   return topicConfigs.map((definition) => {
     const own = topic.configs[definition.name]
-    const inherited = { name: definition.setting ?? definition.name, value: defaultTopicConfig(definition, config), source: configSource.default }
+    const inherited = inheritedValues(definition, config, origins)
+    const values = own === undefined ? inherited : [{ name: definition.name, value: own, source: configSource.topic }, ...inherited]
     return {
       name: definition.name,
-      value: own ?? inherited.value,
-      source: own === undefined ? configSource.default : configSource.topic,
+      value: values[0]!.value,
+      source: values[0]!.source,
       readOnly: false,
       sensitive: false,
       type: configType[definition.type],
       documentation: definition.documentation,
-      synonyms: own === undefined ? [inherited] : [{ name: definition.name, value: own, source: configSource.topic }, inherited],
+      synonyms: values,
     }
   })
 }
 
 /** The settings that carry Kafka's names. They are fixed at the start, hence read-only. */
-export function describeBrokerConfigs(config: Config, origins: Readonly<Partial<Record<SettingName, string>>>): DescribedConfig[] {
+export function describeBrokerConfigs(config: Config, origins: Origins): DescribedConfig[] {
   return settingNames
     .filter((name) => settingOf(name).kafka === true)
     .map((name) => {
       const setting = settingOf(name)
-      const value = setting.format(config[name])
-      const inherited = { name, value: setting.format(setting.default), source: configSource.default }
-      const given = (origins[name] ?? 'default') !== 'default'
+      const values = settingValues(name, config, origins)
       return {
         name,
-        value,
-        source: given ? configSource.staticBroker : configSource.default,
+        value: values[0]!.value,
+        source: values[0]!.source,
         readOnly: true,
         sensitive: setting.secret === true,
         type: configType[setting.type],
         documentation: setting.doc,
-        synonyms: given ? [{ name, value, source: configSource.staticBroker }, inherited] : [inherited],
+        synonyms: values,
       }
     })
+}
+
+function inheritedValues(definition: TopicConfigDefinition, config: Config, origins: Origins): ConfigValue[] {
+  if (definition.setting !== undefined) return settingValues(definition.setting, config, origins)
+  return [{ name: definition.name, value: defaultTopicConfig(definition, config), source: configSource.default }]
+}
+
+function settingValues(name: SettingName, config: Config, origins: Origins): ConfigValue[] {
+  const setting = settingOf(name)
+  const byDefault = { name, value: setting.format(setting.default), source: configSource.default }
+  if ((origins[name] ?? 'default') === 'default') return [byDefault]
+  return [{ name, value: setting.format(config[name]), source: configSource.staticBroker }, byDefault]
 }

@@ -84,10 +84,7 @@ export function effectiveTopicConfig(definition: TopicConfigDefinition, own: Rea
 }
 
 export function defaultTopicConfig(definition: TopicConfigDefinition, config: Config): string {
-  if (definition.setting === undefined) return definition.default ?? ''
-  const value = config[definition.setting]
-  // "No limit" is the greatest safe integer here and the greatest long in Kafka.
-  return value === Number.MAX_SAFE_INTEGER ? String(LONG_MAX) : settingOf(definition.setting).format(value)
+  return definition.setting !== undefined ? settingOf(definition.setting).format(config[definition.setting]) : (definition.default ?? '')
 }
 
 /** The part of a topic's configs that its partition logs act on. */
