@@ -90,7 +90,9 @@ export function heartbeat(group: ConsumerGroup, request: HeartbeatRequest, world
   const before = member.position
   const resubscribed = subscribe(group, member, request, isNew, records)
   const changed = isNew || resubscribed
-  if (changed || group.topicsSeen !== world.topics.all()) refreshTopics(group, changed, world, records)
+  // Who names topics gets those first, and what its expression matches with the next heartbeat, as clients know it from Kafka.
+  const later = changed && member.subscription.topicNames.length > 0 ? member.subscription.topicRegex : null
+  if (changed || group.topicsSeen !== world.topics.all()) refreshTopics(group, { changed, later }, world, records)
   assign(group, world, records)
   const position = reconcile({
     member,
@@ -323,8 +325,16 @@ function subscribe(group: ConsumerGroup, member: ConsumerMember, request: Heartb
   return namesChanged || next.topicRegex !== was.topicRegex
 }
 
-/** Looks at the topics again, and raises the group epoch when that, or what the caller knows of, calls for another assignment. */
-function refreshTopics(group: ConsumerGroup, changed: boolean, { topics, matchers, now }: ConsumerWorld, records: RecordBytes[]): void {
+/**
+ * Looks at the topics again, and raises the group epoch when that, or the change that the caller knows of, calls for another assignment.
+ * The expression `later` is left to the next heartbeat if it is new to the group.
+ */
+function refreshTopics(
+  group: ConsumerGroup,
+  { changed, later }: { readonly changed: boolean; readonly later: string | null },
+  { topics, matchers, now }: ConsumerWorld,
+  records: RecordBytes[],
+): void {
   const all = topics.all()
   const names = new Set<string>()
   const regexes = new Set<string>()
@@ -338,8 +348,9 @@ function refreshTopics(group: ConsumerGroup, changed: boolean, { topics, matcher
     records.push(regexRecord(group.id, regex, null))
   }
   for (const regex of regexes) {
-    const found = matchers.matching(regex, all)
     const known = group.regexes.get(regex)
+    if (known === undefined && regex === later) continue
+    const found = matchers.matching(regex, all)
     if (known === undefined || known.topics.length !== found.length || known.topics.some((name, i) => name !== found[i])) {
       const resolved = { topics: found, version: (known?.version ?? 0) + 1, resolvedAtMs: now.wallMs }
       group.regexes.set(regex, resolved)
@@ -348,7 +359,7 @@ function refreshTopics(group: ConsumerGroup, changed: boolean, { topics, matcher
     for (const name of found) names.add(name)
   }
   const hash = metadataHash(names, topics)
-  group.topicsSeen = all
+  group.topicsSeen = later === null || group.regexes.has(later) ? all : null
   if (!changed && hash === group.metadataHash) return
   group.metadataHash = hash
   group.epoch++
