@@ -16,6 +16,7 @@ import { registry } from './api/registry.ts'
 import type { BrokerParts, RunningBroker } from './cli/serve.ts'
 import { FetchSessions } from './cluster/fetch-sessions.ts'
 import { ProducerIds } from './cluster/producer-ids.ts'
+import { ResourceConfigs } from './cluster/resource-configs.ts'
 import { logConfigOf } from './cluster/topic-configs.ts'
 import { OFFSETS_TOPIC } from './cluster/topic-names.ts'
 import { Topics } from './cluster/topics.ts'
@@ -42,7 +43,10 @@ export interface Broker {
   readonly log: Logger
   readonly metrics: Metrics
   readonly engine: StorageEngine
+  readonly journal: Journal
   readonly topics: Topics
+  /** Configs of groups and of subscriptions to metrics of clients. */
+  readonly resourceConfigs: ResourceConfigs
   readonly groups: GroupCoordinator
   readonly fetchSessions: FetchSessions
   readonly producerIds: ProducerIds
@@ -169,7 +173,9 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
     log,
     metrics,
     engine,
+    journal,
     topics,
+    resourceConfigs: new ResourceConfigs(journal),
     groups,
     fetchSessions: new FetchSessions(env, config['max.incremental.fetch.session.cache.slots']),
     producerIds: new ProducerIds(journal, engine.incarnation),

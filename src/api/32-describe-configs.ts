@@ -1,19 +1,17 @@
 // DescribeConfigs (32), v1–4.
 // Topics: every config with its value, source, synonyms, type (v3+) and documentation (v3+). Brokers: the settings that carry Kafka's
-// names, read-only. Not done: broker loggers, client metrics and group resources (they come with the admin surface).
+// names, read-only. Groups and client-metrics subscriptions: their configs or the defaults. Not done: broker loggers.
 import { KafkaError } from '../../protocol/errors.ts'
 import { DescribeConfigs } from '../../protocol/messages/32-describe-configs.ts'
 import type { DescribeConfigsRequest, DescribeConfigsResponse } from '../../protocol/messages/32-describe-configs.ts'
 import { describeBrokerConfigs, describeTopicConfigs } from '../cluster/describe-configs.ts'
 import type { DescribedConfig } from '../cluster/describe-configs.ts'
 import { topicNameProblem } from '../cluster/topic-names.ts'
+import { BROKER, TOPIC, resourceKinds } from './config-resource.ts'
 import type { Handler, RequestContext } from './handler.ts'
 
 type AskedResource = DescribeConfigsRequest['resources'][number]
 type Result = DescribeConfigsResponse['results'][number]
-
-const TOPIC = 2
-const BROKER = 4
 
 export const describeConfigs: Handler<DescribeConfigsRequest, DescribeConfigsResponse> = {
   api: DescribeConfigs,
@@ -45,8 +43,12 @@ function describe(asked: AskedResource, request: DescribeConfigsRequest, context
       }
       return result(asked, describeBrokerConfigs(broker.config, broker.configOrigins), request)
     }
-    default:
-      return failed(asked, KafkaError.INVALID_REQUEST, `Unsupported resource type: ${asked.resourceType}`)
+    default: {
+      const kind = resourceKinds.get(asked.resourceType)
+      if (kind === undefined) return failed(asked, KafkaError.INVALID_REQUEST, `Unsupported resource type: ${asked.resourceType}`)
+      if (asked.resourceName === '') return failed(asked, KafkaError.INVALID_REQUEST, 'The name of the resource must not be empty.')
+      return result(asked, broker.resourceConfigs.describe(kind, asked.resourceName), request)
+    }
   }
 }
 

@@ -1,17 +1,19 @@
 // IncrementalAlterConfigs (44), v0–1 (KIP-339).
 // Topic configs: SET, DELETE, and APPEND and SUBTRACT for lists; checked by name and value, in force when the answer is sent. Settings of the
-// broker are fixed at its start: refused (Kafka changes some of them while it runs). Not done: client metrics and group resources (they come with the admin surface).
+// broker are fixed at its start: refused (Kafka changes some of them while it runs). Groups and client-metrics subscriptions (KIP-848, KIP-714)
+// likewise; a resource of these kinds exists as long as it has a config of its own.
 import { KafkaError } from '../../protocol/errors.ts'
 import { IncrementalAlterConfigs } from '../../protocol/messages/44-incremental-alter-configs.ts'
 import type { IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse } from '../../protocol/messages/44-incremental-alter-configs.ts'
+import { resourceConfigs, unknownResourceConfig } from '../cluster/resource-configs.ts'
 import { effectiveTopicConfig, topicConfigDefinition } from '../cluster/topic-configs.ts'
+import { BROKER, TOPIC, resourceKinds } from './config-resource.ts'
+import type { Config } from '../config/settings.ts'
 import type { Handler, RequestContext } from './handler.ts'
 
 type AskedResource = IncrementalAlterConfigsRequest['resources'][number]
 type Result = IncrementalAlterConfigsResponse['responses'][number]
 
-const TOPIC = 2
-const BROKER = 4
 const SET = 0
 const DELETE = 1
 const APPEND = 2
@@ -68,8 +70,14 @@ export async function alterResource(asked: Resource, alteration: Alteration, val
     const names = asked.configs.map(({ name }) => name).join(', ')
     return failed(KafkaError.INVALID_REQUEST, `Cannot update these configs dynamically: [${names}]. They are set at the start of the broker (bayou config lists them).`)
   }
-  if (resourceType !== TOPIC) return failed(KafkaError.INVALID_REQUEST, `Unknown resource type ${resourceType}`)
-  const outcome = await context.broker.topics.alterConfigs(resourceName, alteration, { validateOnly })
+  const { broker } = context
+  const kind = resourceKinds.get(resourceType)
+  if (kind === undefined && resourceType !== TOPIC) return failed(KafkaError.INVALID_REQUEST, `Unknown resource type ${resourceType}`)
+  if (kind !== undefined && resourceName === '') return failed(KafkaError.INVALID_REQUEST, 'The name of the resource must not be empty.')
+  const outcome =
+    kind === undefined
+      ? await broker.topics.alterConfigs(resourceName, alteration, { validateOnly })
+      : await broker.resourceConfigs.alter(kind, resourceName, alteration, { validateOnly })
   return outcome.kind === 'ok' ? { errorMessage: null, resourceType, resourceName } : failed(outcome.code, outcome.message)
 }
 
@@ -81,8 +89,8 @@ function step(asked: AskedResource, current: Readonly<Record<string, string>>, {
       configs.delete(name)
       continue
     }
-    const definition = topicConfigDefinition(name)
-    if (definition === undefined) return { code: KafkaError.INVALID_CONFIG, message: `Unknown topic config name: ${name}` }
+    const definition = definitionOf(asked.resourceType, name, current, broker.config)
+    if (typeof definition === 'string') return { code: KafkaError.INVALID_CONFIG, message: definition }
     if (value === null) return { code: KafkaError.INVALID_REQUEST, message: `Null value not supported for : ${name}` }
     if (configOperation === SET) {
       configs.set(name, value.trim())
@@ -94,7 +102,7 @@ function step(asked: AskedResource, current: Readonly<Record<string, string>>, {
     if (definition.type !== 'list') {
       return { code: KafkaError.INVALID_CONFIG, message: `Can't ${configOperation === APPEND ? 'APPEND' : 'SUBTRACT'} to key ${name} because its type is not LIST.` }
     }
-    const items = new Set(listItems(configs.get(name) ?? effectiveTopicConfig(definition, current, broker.config)))
+    const items = new Set(listItems(configs.get(name) ?? definition.inForce))
     for (const item of listItems(value)) {
       if (configOperation === APPEND) items.add(item)
       else items.delete(item)
@@ -102,6 +110,22 @@ function step(asked: AskedResource, current: Readonly<Record<string, string>>, {
     configs.set(name, [...items].join(','))
   }
   return Object.fromEntries(configs)
+}
+
+/** The type of a config and its value in force, or why there is no such config. */
+function definitionOf(
+  resourceType: number,
+  name: string,
+  current: Readonly<Record<string, string>>,
+  config: Config,
+): { readonly type: string; readonly inForce: string } | string {
+  const kind = resourceKinds.get(resourceType)
+  if (kind === undefined) {
+    const definition = topicConfigDefinition(name)
+    return definition === undefined ? `Unknown topic config name: ${name}` : { type: definition.type, inForce: effectiveTopicConfig(definition, current, config) }
+  }
+  const definition = resourceConfigs[kind].find((candidate) => candidate.name === name)
+  return definition === undefined ? unknownResourceConfig(kind, name) : { type: definition.type, inForce: current[name] ?? definition.default }
 }
 
 function listItems(value: string): string[] {

@@ -33,8 +33,13 @@ export type JournalChange =
   | { readonly type: 'topic-configs-set'; readonly id: Uuid; readonly configs: Readonly<Record<string, string>> }
   /** `partitions` is the new total; it only grows. */
   | { readonly type: 'partitions-created'; readonly id: Uuid; readonly partitions: number }
+  /** Replaces all configs of a resource that is no topic; none removes it. */
+  | { readonly type: 'resource-configs-set'; readonly resource: ResourceKind; readonly name: string; readonly configs: Readonly<Record<string, string>> }
   /** Producer ids from `from` up to and without `to` belong to the incarnation. */
   | { readonly type: 'producer-ids-allocated'; readonly from: number; readonly to: number; readonly incarnation: Incarnation }
+
+/** What has configs beside topics: groups (KIP-848) and subscriptions to metrics of clients (KIP-714). */
+export type ResourceKind = 'group' | 'client-metrics'
 
 export interface TopicRecord {
   readonly id: Uuid
@@ -92,11 +97,22 @@ function changeOf(fields: JsonFields, where: string): JournalChange {
       return { type, id: fields.string('id'), configs: fields.strings('configs') }
     case 'partitions-created':
       return { type, id: fields.string('id'), partitions: fields.count('partitions') }
+    case 'resource-configs-set': {
+      const resource = resourceKindOf(fields, where)
+      return { type, resource, name: fields.string('name'), configs: fields.strings('configs') }
+    }
     case 'producer-ids-allocated':
       return { type, from: fields.count('from'), to: fields.count('to'), incarnation: fields.count('incarnation') }
     default:
       throw new StoreError('unsupported', `${where} has a change of the unknown type ${JSON.stringify(type)}: use a newer release`)
   }
+}
+
+/** The kind of resource that a change or snapshot names. Throws as {@link decodeEntry}. */
+export function resourceKindOf(fields: JsonFields, where: string): ResourceKind {
+  const kind = fields.string('resource')
+  if (kind === 'group' || kind === 'client-metrics') return kind
+  throw new StoreError('unsupported', `${where} configures a resource of the unknown kind ${JSON.stringify(kind)}: use a newer release`)
 }
 
 export function decodeTopic(fields: JsonFields): TopicRecord {

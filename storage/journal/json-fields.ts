@@ -2,6 +2,7 @@
 import { StoreError } from '../objects/object-store.ts'
 
 export interface JsonFields {
+  has(name: string): boolean
   string(name: string): string
   /** A safe integer that is not negative. */
   count(name: string): number
@@ -20,6 +21,7 @@ export function jsonFields(value: unknown, where: string): JsonFields {
   const at = (name: string): unknown => (Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined)
   const wrong = (name: string, wanted: string): StoreError => new StoreError('invalid', `${where}: ${name} is not ${wanted}`)
   const fields: JsonFields = {
+    has: (name) => at(name) !== undefined,
     string: (name) => {
       const field = at(name)
       if (typeof field !== 'string') throw wrong(name, 'a string')

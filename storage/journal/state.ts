@@ -4,8 +4,9 @@
  */
 import type { Incarnation, LogVersion, Uuid } from '../types.ts'
 import { assertNever } from '../types.ts'
-import type { JournalChange, JournalEntry, TopicRecord } from './entries.ts'
-import { assertFormat, decodeTopic, journalFormat } from './entries.ts'
+import type { JournalChange, JournalEntry, ResourceKind, TopicRecord } from './entries.ts'
+import { assertFormat, decodeTopic, journalFormat, resourceKindOf } from './entries.ts'
+import type { JsonFields } from './json-fields.ts'
 import { jsonFields } from './json-fields.ts'
 
 /** Number of the first journal entry; 0 stands for "nothing yet", so no incarnation and no epoch is 0. */
@@ -26,6 +27,8 @@ export interface JournalState {
   readonly locations: ReadonlySet<string>
   /** Broker processes whose lane has not been retired, the oldest first. */
   readonly incarnations: ReadonlyMap<Incarnation, IncarnationRecord>
+  /** Resources with configs of their own that are no topics, by {@link resourceKey}. */
+  readonly resources: ReadonlyMap<string, ResourceRecord>
   /** First producer id that nobody owns. */
   readonly nextProducerId: number
 }
@@ -37,6 +40,12 @@ export interface IncarnationRecord {
   readonly startedMs: number
 }
 
+export interface ResourceRecord {
+  readonly resource: ResourceKind
+  readonly name: string
+  readonly configs: Readonly<Record<string, string>>
+}
+
 export const emptyJournalState: JournalState = {
   version: firstJournalVersion - 1,
   commitId: '',
@@ -46,6 +55,7 @@ export const emptyJournalState: JournalState = {
   deletedTopics: new Map(),
   locations: new Set(),
   incarnations: new Map(),
+  resources: new Map(),
   nextProducerId: 0,
 }
 
@@ -60,6 +70,11 @@ export function applyEntry(state: JournalState, version: LogVersion, entry: Jour
 export function topicByName(state: JournalState, name: string): TopicRecord | null {
   const id = state.topicIdsByName.get(name)
   return id === undefined ? null : (state.topics.get(id) ?? null)
+}
+
+/** Key of a resource in `JournalState.resources`. */
+export function resourceKey(resource: ResourceKind, name: string): string {
+  return `${resource}/${name}`
 }
 
 /** Where a new topic is kept: `topics/<name>` for the first of its name, with the suffix (the topic id) for those after it. */
@@ -138,6 +153,14 @@ export class JournalFold {
         this.#map('topics').set(change.id, { ...topic, partitions: change.partitions })
         return true
       }
+      case 'resource-configs-set': {
+        const { resource, name, configs } = change
+        const key = resourceKey(resource, name)
+        if (Object.keys(configs).length > 0) this.#map('resources').set(key, { resource, name, configs })
+        else if (!state.resources.has(key)) return false
+        else this.#map('resources').delete(key)
+        return true
+      }
       case 'producer-ids-allocated':
         if (change.from < state.nextProducerId || change.to <= change.from) return false
         this.#state = { ...state, nextProducerId: change.to }
@@ -173,7 +196,7 @@ export class JournalFold {
   }
 }
 
-type MapName = 'topics' | 'topicIdsByName' | 'deletedTopics' | 'incarnations'
+type MapName = 'topics' | 'topicIdsByName' | 'deletedTopics' | 'incarnations' | 'resources'
 
 /** The state as JSON, `meta/snapshots/<version>.json`. */
 export function encodeSnapshot(state: JournalState): Uint8Array {
@@ -189,6 +212,7 @@ export function encodeSnapshot(state: JournalState): Uint8Array {
     deletedTopics: [...state.deletedTopics.values()],
     retiredLocations: [...state.locations].filter((location) => !inUse.has(location)),
     incarnations: [...state.incarnations.values()],
+    resources: [...state.resources.values()],
     nextProducerId: state.nextProducerId,
   }
   return new TextEncoder().encode(JSON.stringify(snapshot))
@@ -206,6 +230,7 @@ export function decodeSnapshot(bytes: Uint8Array): JournalState {
     host: item.strings('host'),
     startedMs: item.count('startedMs'),
   }))
+  const resources = fields.has('resources') ? fields.list('resources', decodeResource) : []
   const locations = new Set(fields.stringList('retiredLocations'))
   for (const topic of topics) locations.add(topic.location)
   for (const topic of deletedTopics) locations.add(topic.location)
@@ -218,6 +243,11 @@ export function decodeSnapshot(bytes: Uint8Array): JournalState {
     deletedTopics: new Map(deletedTopics.map((topic) => [topic.id, topic])),
     locations,
     incarnations: new Map(incarnations.map((item) => [item.incarnation, item])),
+    resources: new Map(resources.map((item) => [resourceKey(item.resource, item.name), item])),
     nextProducerId: fields.count('nextProducerId'),
   }
+}
+
+function decodeResource(fields: JsonFields): ResourceRecord {
+  return { resource: resourceKindOf(fields, 'journal snapshot'), name: fields.string('name'), configs: fields.strings('configs') }
 }

@@ -44,6 +44,19 @@ describe('journal fold', () => {
     assert.deepEqual(topicByName(state, 'a'), { ...topic('a'), partitions: 7, configs: { 'retention.ms': '1' } })
   })
 
+  it('keeps the configs of groups and metrics subscriptions, apart and until there are none', () => {
+    const set = (resource: 'group' | 'client-metrics', configs: Record<string, string>): JournalChange => ({ type: 'resource-configs-set', resource, name: 'a', configs })
+    const state = fold(set('group', { x: '1' }), set('client-metrics', { y: '2' }), set('group', { x: '3' }))
+    assert.deepEqual([...state.resources.values()], [
+      { resource: 'group', name: 'a', configs: { x: '3' } },
+      { resource: 'client-metrics', name: 'a', configs: { y: '2' } },
+    ])
+    assert.deepEqual(decodeSnapshot(encodeSnapshot(state)), state)
+    const entry = { v: 1, commitId: 'x', atMs: 0, changes: [set('group', {})] } as const
+    assert.deepEqual([...applyEntry(state, 4, decodeEntry(JSON.parse(JSON.stringify(entry)), 4)).resources.keys()], ['client-metrics/a'])
+    assert.throws(() => decodeEntry({ ...entry, changes: [{ ...set('group', {}), resource: 'moon' }] }, 4), newer)
+  })
+
   it('does not change the state that it began with', () => {
     const before = fold({ type: 'topic-created', topic: topic('a') })
     const copy = structuredClone(before)
