@@ -4,8 +4,8 @@
  *
  *     heartbeat ─► subscription ─► group epoch ─► target assignment ─► this member's position ─► answer
  *
- * The behaviour is that of Apache Kafka 4.3's coordinator; where Kafka computes assignments at most once a second, they are computed at once
- * here. Refused heartbeats change nothing.
+ * The behaviour is that of Apache Kafka 4.3's coordinator; where Kafka computes assignments at most once a second (KIP-1263), only large groups
+ * wait here. Refused heartbeats change nothing.
  */
 import { createHash } from 'node:crypto'
 import { KafkaError } from '../../../protocol/errors.ts'
@@ -48,6 +48,10 @@ interface Refusal {
   readonly errorCode: number
   readonly message: string
 }
+
+/** Computing the assignment of a group of this size takes milliseconds: members that arrive together are assigned together. */
+const LARGE_GROUP_MEMBERS = 200
+const LARGE_GROUP_INTERVAL_MS = 1_000
 
 const NOWHERE: Position = { epoch: 0, previousEpoch: 0, state: 'stable', assigned: NOTHING_HELD, revoking: NOTHING_HELD }
 
@@ -369,6 +373,8 @@ function refreshTopics(
 /** Computes the target assignment if the group epoch has moved on. */
 function assign(group: ConsumerGroup, { topics, limits, now }: ConsumerWorld, records: RecordBytes[]): void {
   if (group.assignmentEpoch >= group.epoch) return
+  if (group.members.size > LARGE_GROUP_MEMBERS && now.monotonicMs < group.assignedAtMs + LARGE_GROUP_INTERVAL_MS) return
+  group.assignedAtMs = now.monotonicMs
   const partitions = new Map<Uuid, number>()
   const shared = new Map<string, ReadonlySet<Uuid>>()
   const members: AssignableMember[] = []

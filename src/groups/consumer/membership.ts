@@ -9,6 +9,7 @@ export function newConsumerGroup(id: string): ConsumerGroup {
     epoch: 0,
     metadataHash: 0,
     assignmentEpoch: 0,
+    assignedAtMs: -Infinity,
     members: new Map(),
     staticMembers: new Map(),
     target: new Map(),

@@ -73,6 +73,8 @@ export interface ConsumerGroup {
   /** Of the subscribed topics, as they were when `epoch` was raised last. */
   metadataHash: number
   assignmentEpoch: number
+  /** Monotonic time of the last assignment. */
+  assignedAtMs: number
   readonly members: Map<string, ConsumerMember>
   /** group.instance.id → member id. */
   readonly staticMembers: Map<string, string>
