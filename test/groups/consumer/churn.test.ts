@@ -225,7 +225,7 @@ class Actor {
       } else if (reply.errorCode === NONE) {
         this.epoch = reply.memberEpoch
         if (reply.assignment !== null) {
-          this.#told = new Set(Array.from(reply.assignment, ([id, partitions]) => partitions.map((p) => `${id}/${p}`)).flat())
+          this.#told = placesOf(reply.assignment)
           if (await this.#reconcile()) waitMs = 1
         }
       } else if ([FENCED_MEMBER_EPOCH, UNKNOWN_MEMBER_ID].includes(reply.errorCode as never)) {
@@ -282,6 +282,7 @@ class Actor {
       if (this.#told.has(place)) continue
       // Callbacks and commits take their time; the partition is held until they are done.
       await world.env.clock.sleep(this.#churn.below(800))
+      if (this.alive && this.#churn.below(3) === 0 && !(await this.#stillBusy())) return true
       if (!this.alive) return false
       this.held.delete(place)
       holders.delete(place)
@@ -296,6 +297,18 @@ class Actor {
       changed = true
     }
     return changed
+  }
+
+  /** A heartbeat in between, while partitions that are to go are still held. False when the main loop has to see to it. */
+  async #stillBusy(): Promise<boolean> {
+    const reply = await this.#heartbeat()
+    if (reply === null || reply.errorCode !== NONE) {
+      this.#full = true
+      return false
+    }
+    this.epoch = reply.memberEpoch
+    if (reply.assignment !== null) this.#told = placesOf(reply.assignment)
+    return true
   }
 
   async #commit(): Promise<void> {
@@ -314,4 +327,8 @@ class Actor {
     this.held.clear()
     this.#told = new Set()
   }
+}
+
+function placesOf(assignment: NonNullable<HeartbeatReply['assignment']>): Set<string> {
+  return new Set(Array.from(assignment, ([id, partitions]) => partitions.map((p) => `${id}/${p}`)).flat())
 }
