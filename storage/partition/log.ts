@@ -558,6 +558,9 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
   /** Applies one batch that recovery found in a lane; batches that are known already change nothing. */
   replay(row: LaneRow, ref: LaneRef, nowMs: number): void {
     if (row.lastOffset < this.#highWatermark) return
+    if (row.baseOffset !== this.#highWatermark) {
+      throw new Error(`partition ${this.partition} of topic ${this.topicId}: offset ${row.baseOffset} follows ${this.#highWatermark - 1} in the lane`)
+    }
     this.#highWatermark = row.lastOffset + 1
     this.#logEnd = this.#highWatermark
     this.#epochs.assign(row.leaderEpoch, row.baseOffset)

@@ -51,11 +51,9 @@ class Script {
     await env.clock.sleep(env.below(800))
     // Creation needs a broker that serves.
     while (this.#world.leader() === null) await this.#replace()
-    let created = false
-    const done = creation.then(() => (created = true))
-    while (!created) {
-      await Promise.race([done, env.clock.sleep(3000)])
-      if (!created && (this.#world.leader() === null || this.#world.leader()!.process.paused)) await this.#replace()
+    const created = creation.then(() => true)
+    while ((await Promise.race([created, env.clock.sleep(3000).then(() => false)])) === false) {
+      if (this.#world.leader() === null || this.#world.leader()!.process.paused) await this.#replace()
     }
     await finale(this.#world, this.#clients, this.#settings)
   }
@@ -162,7 +160,7 @@ function settingsOf(env: SimEnv): BrokerSettings {
     },
     topic: { flushIntervalMs: 20 + env.below(400), flushBytes: 300 + env.below(10_000) },
     coldCacheBytes: env.oneIn(5) ? 0 : env.below(50_000),
-    tableCheckpointEvery: env.oneIn(2) ? 0 : 2 + env.below(6),
+    tableCheckpointEvery: env.oneIn(4) ? 2 + env.below(6) : 0,
     rebuiltCodec: env.oneIn(3) ? 'lz4' : 'none',
     networkMs: env.below(4),
   }

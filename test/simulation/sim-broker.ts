@@ -14,7 +14,6 @@ import type { FaultRule } from '../../storage/objects/faulty-store.ts'
 import { StoreError } from '../../storage/objects/object-store.ts'
 import type { ObjectStore } from '../../storage/objects/object-store.ts'
 import { RetryingStore } from '../../storage/objects/retrying-store.ts'
-import { InlineParquet } from '../../storage/parquet/inline-parquet.ts'
 import type { StoredPartitionLog } from '../../storage/partition/log.ts'
 import { TableReads } from '../../storage/partition/table-reads.ts'
 import type { AppendOutcome, DurableOutcome, ReadOutcome, ReadRequest, TopicLogConfig } from '../../storage/partition/types.ts'
@@ -39,8 +38,6 @@ export type ProduceReply =
 
 export type FetchReply = ReadOutcome | { readonly kind: 'noTopic' | 'notServing' }
 
-/** One for all: its working memory is large, and it keeps nothing between two calls. */
-const parquet = new InlineParquet()
 const checkpoints = new InlineCheckpointEngine()
 
 export class SimBroker {
@@ -100,6 +97,7 @@ export class SimBroker {
 
   async #start(): Promise<void> {
     const world = this.#world
+    const { parquet } = world
     const env = this.process
     const store: ObjectStore = new RetryingStore(this.process.store(this.door), env, { attempts: 4, delayMs: 5, delayMaxMs: 50 })
     const journal = await Journal.open(store, env, { snapshotEveryChanges: 7 })

@@ -2,11 +2,20 @@
 import { crc32c } from '../../protocol/records/crc32c.ts'
 import type { FaultRule } from '../../storage/objects/faulty-store.ts'
 import { freeLocation } from '../../storage/journal/state.ts'
+import { InlineParquet } from '../../storage/parquet/inline-parquet.ts'
+import type { ParquetCodec } from '../../storage/parquet/parquet-codec.ts'
 import { Disk } from './disk.ts'
 import { TopicLedger } from './ledger.ts'
 import { SimBroker } from './sim-broker.ts'
 import type { BrokerSettings } from './sim-broker.ts'
 import { SimEnv } from './sim-env.ts'
+import { StandInParquet } from './stand-in-parquet.ts'
+
+export type SimulatedParquet = Pick<ParquetCodec, 'encode' | 'decode' | 'offsetRange' | 'mergeByOffset' | 'mergeByKey'>
+
+/** One for all runs: their working memory is large, and they keep nothing between two calls. */
+const realParquet = new InlineParquet()
+const standIn = new StandInParquet()
 
 export class World {
   readonly env: SimEnv
@@ -22,8 +31,11 @@ export class World {
   #hash = 0
   #producerIds = 0
 
+  readonly parquet: SimulatedParquet
+
   constructor(seed: number, onTrace?: (line: string) => void) {
     this.env = new SimEnv(seed)
+    this.parquet = seed % 3 === 0 ? realParquet : standIn
     this.#onTrace = onTrace
     this.tracing = onTrace !== undefined
     this.disk = new Disk(this.env.clock, (what) => this.fail(what), (line) => this.note(line))

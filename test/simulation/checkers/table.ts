@@ -4,7 +4,6 @@
  */
 import { recordsOf } from '../../../protocol/records/record.ts'
 import type { DecodedRecord } from '../../../protocol/records/record.ts'
-import { InlineParquet } from '../../../storage/parquet/inline-parquet.ts'
 import type { ReadBack } from '../read-back.ts'
 import { identityOf, shown } from '../records.ts'
 import type { World } from '../world.ts'
@@ -22,8 +21,6 @@ interface Action {
   readonly add?: Add
   readonly remove?: { readonly path: string; readonly dataChange: boolean }
 }
-
-const parquet = new InlineParquet()
 
 /** `readBacks` are all partitions of one topic; `complete` when everything should be in the table. */
 export async function checkTable(world: World, readBacks: readonly ReadBack[], complete: boolean): Promise<void> {
@@ -117,7 +114,7 @@ async function decodeRows(world: World, location: string, where: string, add: Ad
     return []
   }
   if (file.byteLength !== add.size) world.fail(`P7: ${where}: ${add.path} has ${file.byteLength} bytes instead of ${add.size}`)
-  const { batches } = await parquet.decode({ file, fromOffset: 0, maxBytes: Number.MAX_SAFE_INTEGER })
+  const { batches } = await world.parquet.decode({ file, fromOffset: 0, maxBytes: Number.MAX_SAFE_INTEGER })
   const records = batches.flatMap(({ bytes }) => recordsOf(bytes))
   const stats = JSON.parse(add.stats) as { numRecords: number; minValues: { offset: number }; maxValues: { offset: number } }
   const offsets = records.map(({ offset }) => offset)
