@@ -13,6 +13,8 @@ type PartitionResult = DeleteRecordsResponse['topics'][number]['partitions'][num
 
 const HIGH_WATERMARK = -1
 const NO_LOW_WATERMARK = -1
+/** On Kafka the timeout bounds the wait for followers and not the write of the leader, so some clients ask for none at all. */
+const TIMEOUT_MIN_MS = 10_000
 
 export const deleteRecords: Handler<DeleteRecordsRequest, DeleteRecordsResponse> = {
   api: DeleteRecords,
@@ -20,7 +22,7 @@ export const deleteRecords: Handler<DeleteRecordsRequest, DeleteRecordsResponse>
 
   async handle(request, { broker }) {
     const { promise: late, resolve } = Promise.withResolvers<'late'>()
-    const timer = broker.env.clock.schedule(Math.max(0, request.timeoutMs), () => resolve('late'))
+    const timer = broker.env.clock.schedule(Math.max(TIMEOUT_MIN_MS, request.timeoutMs), () => resolve('late'))
     const topics = await Promise.all(
       request.topics.map(async ({ name, partitions }) => ({
         name,

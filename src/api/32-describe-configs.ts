@@ -4,9 +4,11 @@
 import { KafkaError } from '../../protocol/errors.ts'
 import { DescribeConfigs } from '../../protocol/messages/32-describe-configs.ts'
 import type { DescribeConfigsRequest, DescribeConfigsResponse } from '../../protocol/messages/32-describe-configs.ts'
-import { describeBrokerConfigs, describeTopicConfigs } from '../cluster/describe-configs.ts'
+import { configSource, describeBrokerConfigs, describeTopicConfigs } from '../cluster/describe-configs.ts'
 import type { DescribedConfig } from '../cluster/describe-configs.ts'
+import { configType } from '../cluster/topic-configs.ts'
 import { topicNameProblem } from '../cluster/topic-names.ts'
+import type { Broker } from '../broker.ts'
 import { BROKER, TOPIC, resourceKinds } from './config-resource.ts'
 import type { Handler, RequestContext } from './handler.ts'
 
@@ -41,7 +43,7 @@ function describe(asked: AskedResource, request: DescribeConfigsRequest, context
       if (Number(asked.resourceName) !== broker.node.id) {
         return failed(asked, KafkaError.INVALID_REQUEST, `Unexpected broker id, expected ${broker.node.id} or empty string, but received ${asked.resourceName}`)
       }
-      return result(asked, describeBrokerConfigs(broker.config, broker.configOrigins), request)
+      return result(asked, [...describeBrokerConfigs(broker.config, broker.configOrigins), advertisedListeners(broker)], request)
     }
     default: {
       const kind = resourceKinds.get(asked.resourceType)
@@ -50,6 +52,16 @@ function describe(asked: AskedResource, request: DescribeConfigsRequest, context
       return result(asked, broker.resourceConfigs.describe(kind, asked.resourceName), request)
     }
   }
+}
+
+/** Under Kafka's name what `advertise` and the real port come to. */
+function advertisedListeners({ node, configOrigins }: Broker): DescribedConfig {
+  const name = 'advertised.listeners'
+  const value = `PLAINTEXT://${node.host}:${node.port}`
+  const given = (configOrigins.advertise ?? configOrigins.listen ?? 'default') !== 'default'
+  const source = given ? configSource.staticBroker : configSource.default
+  const documentation = 'Where clients are told to connect (the settings advertise and listen).'
+  return { name, value, source, readOnly: true, sensitive: false, type: configType.string, documentation, synonyms: [{ name, value, source }] }
 }
 
 function result(asked: AskedResource, configs: readonly DescribedConfig[], request: DescribeConfigsRequest): Result {

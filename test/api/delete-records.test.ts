@@ -48,6 +48,14 @@ describe('DeleteRecords', () => {
     assert.deepEqual(recordsIn(await fetchOne(subject.client, topic, 5)).map(({ value }) => value), ['5'])
   })
 
+  test('a timeout of zero leaves the time that the write needs', async () => {
+    const topic = await fiveRecords()
+    const topics = [{ name: topic.name, partitions: [{ partitionIndex: 0, offset: 2 }] }]
+    const { errorCode, lowWatermark } = (await subject.client.send(DeleteRecords, 2, { topics, timeoutMs: 0 })).topics[0]!.partitions[0]!
+    isError(errorCode, 'NONE')
+    assert.equal(lowWatermark, 2)
+  })
+
   test('an earlier offset changes nothing; beyond the end is OFFSET_OUT_OF_RANGE', async () => {
     const topic = await fiveRecords()
     await remove(subject.client, topic, 3)

@@ -100,6 +100,11 @@ test('a restart keeps them', onlyHere, async () => {
   await removeStore(first.store)
 })
 
+test('a broker tells where it is advertised, as Kafka names it', async () => {
+  const [broker] = (await list(subject.client, BROKER)).map((name) => name.slice(2))
+  assert.match((await configsOf(subject.client, BROKER, broker!)).get('advertised.listeners')?.value ?? '', /^PLAINTEXT:\/\/.+:\d+$/)
+})
+
 describe('ListConfigResources', () => {
   test('everything, or the types that are asked for', async () => {
     const topic = await createTopic(subject.client)
