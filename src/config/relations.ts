@@ -21,6 +21,7 @@ export function brokenRelations(config: Config): readonly RelationProblem[] {
   atMost('lane.segment.bytes', 'lane.buffer.bytes')
   atMost('socket.request.max.bytes', 'queued.max.request.bytes')
   atMost('group.min.session.timeout.ms', 'group.max.session.timeout.ms')
+  atMost('group.consumer.heartbeat.interval.ms', 'group.consumer.session.timeout.ms')
   if (config.advertise === null && wildcards.has(config.listen.host)) {
     problems.push({ name: 'advertise', other: 'listen', allowed: 'an address that clients can reach, as listen is on all interfaces' })
   }

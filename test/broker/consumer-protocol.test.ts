@@ -9,8 +9,14 @@ import { freshStore, removeStore, startTestBroker } from '../support/broker.ts'
 import type { TestBroker } from '../support/broker.ts'
 
 const fast = [
-  ...['--group-initial-rebalance-delay-ms', '0', '--lane-checkpoint-interval-ms', '200'],
-  ...['--group-consumer-heartbeat-interval-ms', '200', '--group-consumer-session-timeout-ms', '6000'],
+  '--group-initial-rebalance-delay-ms',
+  '0',
+  '--lane-checkpoint-interval-ms',
+  '200',
+  '--group-consumer-heartbeat-interval-ms',
+  '200',
+  '--group-consumer-session-timeout-ms',
+  '6000',
 ]
 const COUNT = 400
 

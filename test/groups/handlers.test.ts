@@ -13,6 +13,8 @@ import { syncGroup } from '../../src/api/14-sync-group.ts'
 import { describeGroups } from '../../src/api/15-describe-groups.ts'
 import { listGroups } from '../../src/api/16-list-groups.ts'
 import { deleteGroups } from '../../src/api/42-delete-groups.ts'
+import { consumerGroupHeartbeat } from '../../src/api/68-consumer-group-heartbeat.ts'
+import { consumerGroupDescribe } from '../../src/api/69-consumer-group-describe.ts'
 import type { RequestContext } from '../../src/api/handler.ts'
 import { ORDERS, USERS, World, ZERO } from './world.ts'
 
@@ -28,6 +30,8 @@ const handlers = [
   describeGroups,
   listGroups,
   deleteGroups,
+  consumerGroupHeartbeat,
+  consumerGroupDescribe,
 ] as const
 
 test('every version that Kafka 4.3 has is served', () => {
@@ -45,6 +49,49 @@ describe('a life in a group', () => {
     test(`JoinGroup v${version} and the others in their like`, () => lifeIn(version))
   }
 })
+
+for (const version of [0, 1]) {
+  test(`a life in a consumer group, v${version}`, async () => {
+    const client = new Client()
+    const beats = { groupId: 'g', memberId: version === 0 ? '' : 'm', memberEpoch: 0, rebalanceTimeoutMs: 1_000, topicPartitions: [] }
+    const wants = version === 0 ? { subscribedTopicNames: ['users'] } : { subscribedTopicRegex: 'us.rs' }
+    const joined = await client.call(consumerGroupHeartbeat, version, { ...beats, ...wants, rackId: 'r', instanceId: 'i' })
+    const { memberId, assignment, ...rest } = joined
+    assert.ok(memberId)
+    assert.deepEqual(rest, { throttleTimeMs: 0, errorCode: NONE, errorMessage: null, memberEpoch: 1, heartbeatIntervalMs: 5_000 })
+    assert.deepEqual(assignment, { topicPartitions: [{ topicId: USERS, partitions: [0] }] })
+    const topics = [{ topicId: USERS, topicName: 'users', partitions: [0] }]
+    const { groups } = await client.call(consumerGroupDescribe, version, { groupIds: ['g', 'x'], includeAuthorizedOperations: true })
+    assert.deepEqual(groups[0], {
+      errorCode: NONE,
+      errorMessage: null,
+      groupId: 'g',
+      groupState: 'Stable',
+      groupEpoch: 1,
+      assignmentEpoch: 1,
+      assignorName: 'uniform',
+      members: [
+        {
+          memberId,
+          instanceId: 'i',
+          rackId: 'r',
+          memberEpoch: 1,
+          clientId: 'tester',
+          clientHost: '/127.0.0.1',
+          subscribedTopicNames: version === 0 ? ['users'] : [],
+          subscribedTopicRegex: version === 0 ? null : 'us.rs',
+          assignment: { topicPartitions: topics },
+          targetAssignment: { topicPartitions: topics },
+          memberType: version === 0 ? -1 : 1,
+        },
+      ],
+      authorizedOperations: 3400,
+    })
+    assert.deepEqual([errorName(groups[1]?.errorCode ?? 0), groups[1]?.errorMessage], ['GROUP_ID_NOT_FOUND', 'Group x not found.'])
+    const left = await client.call(consumerGroupHeartbeat, version, { ...beats, memberId, memberEpoch: -1 })
+    assert.deepEqual([left.errorCode, left.memberEpoch, left.assignment], [NONE, -1, null])
+  })
+}
 
 /** Joins, syncs, beats, commits, fetches, describes and leaves, each API in its `age`-th version or its last one. */
 async function lifeIn(age: number): Promise<void> {
@@ -226,6 +273,7 @@ class Client {
 
 /** The union of what the group APIs answer. */
 interface Any {
+  readonly memberEpoch: number
   readonly errorCode: number
   readonly generationId: number
   readonly protocolType: string | null
@@ -303,6 +351,8 @@ function failsIn(handler: AnyHandler<unknown, unknown, unknown, unknown>, versio
     statesFilter: [],
     typesFilter: [],
     includeAuthorizedOperations: false,
+    memberEpoch: 0,
+    groupIds: ['g'],
   }
   const decoded = api.decodeRequest(version, Buffer.concat(api.encodeRequest(version, request)))
   const answer = handler.onError?.(decoded, KafkaError.UNKNOWN_SERVER_ERROR, contextOf(new World(), version))

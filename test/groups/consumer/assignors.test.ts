@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { ASSIGNORS, assignUniformly } from '../../../src/groups/consumer/assignors.ts'
 import type { AssignableMember } from '../../../src/groups/consumer/assignors.ts'
 import type { Partitions } from '../../../src/groups/consumer/types.ts'
@@ -79,7 +79,7 @@ test('uniform: shares of equal members differ by one at most, and what fits into
 test('uniform: unequal subscriptions, too, end as even as they can', () => {
   const members = membersOf([['t0'], ['t0', 't1'], ['t1']])
   const result = assignUniformly({ members, partitions: new Map([['t0', 6], ['t1', 3]]) })
-  assert.deepEqual(Array.from(result.values(), (topics) => [...topics.values()].flat().length).toSorted(), [3, 3, 3])
+  assert.deepEqual(Array.from(result.values(), (topics) => [...topics.values()].flat().length), [3, 3, 3])
   // A member that comes later takes from the one with the most.
   const more = membersOf([['t0'], ['t0', 't1'], ['t1'], ['t1', 't0']], result)
   const loads = Array.from(assignUniformly({ members: more, partitions: new Map([['t0', 6], ['t1', 3]]) }).values(), (topics) => [...topics.values()].flat().length)
