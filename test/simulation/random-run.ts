@@ -18,6 +18,7 @@ class Script {
   readonly #world: World
   readonly #env: SimEnv
   readonly #clients: { readonly done: Promise<void> }[] = []
+  readonly #creations: Promise<unknown>[] = []
   readonly #base: FaultRule
   readonly #settings: BrokerSettings
 
@@ -51,7 +52,7 @@ class Script {
     await env.clock.sleep(env.below(800))
     // Creation needs a broker that serves.
     while (this.#world.leader() === null) await this.#replace()
-    const created = creation.then(() => true)
+    const created = Promise.all([creation, ...this.#creations]).then(() => true)
     while ((await Promise.race([created, env.clock.sleep(3000).then(() => false)])) === false) {
       if (this.#world.leader() === null || this.#world.leader()!.process.paused) await this.#replace()
     }
@@ -93,6 +94,8 @@ class Script {
         break
     }
     if (env.oneIn(4)) await env.clock.sleep(env.below(500))
+    // Topics are created while one broker takes over from another.
+    if (env.oneIn(4)) this.#creations.push(this.#topic(`topic${this.#creations.length + 10}`))
     await this.#replace()
   }
 

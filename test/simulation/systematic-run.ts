@@ -9,7 +9,7 @@ import { finale } from './finale.ts'
 import type { BrokerSettings, SimBroker } from './sim-broker.ts'
 import { World } from './world.ts'
 
-export const systematicModes = ['crash', 'pause', 'crashRecovering', 'pauseRecovering', 'crashClosing'] as const
+export const systematicModes = ['crash', 'pause', 'crashRecovering', 'pauseRecovering', 'twins', 'crashClosing'] as const
 export type SystematicMode = (typeof systematicModes)[number]
 
 /** The store answers after a moment and does what it is asked for; only accidents happen. */
@@ -55,8 +55,9 @@ async function script(world: World, mode: SystematicMode, k: number): Promise<vo
   const deletion = env.clock.sleep(120).then(() => world.deleteTopic(passing))
 
   let victim = broker
-  if (mode === 'crashRecovering' || mode === 'pauseRecovering' || mode === 'crashClosing') {
-    await env.clock.sleep(110)
+  if (mode === 'crashRecovering' || mode === 'pauseRecovering' || mode === 'crashClosing' || mode === 'twins') {
+    // In peace everything would be flushed and collected; in the middle of the work, hardly anything.
+    await env.clock.sleep(mode === 'twins' && k % 2 === 0 ? 700 : 110)
     if (mode === 'crashClosing') void broker.close(1000)
     else {
       broker.kill()
@@ -65,11 +66,21 @@ async function script(world: World, mode: SystematicMode, k: number): Promise<vo
   }
   let struck = false
   victim.process.whenStopped(() => (struck ||= !victim.closed))
-  if (mode === 'pause' || mode === 'pauseRecovering') victim.process.pauseAfter(k)
+  if (mode === 'pause' || mode === 'pauseRecovering' || mode === 'twins') victim.process.pauseAfter(k)
   else victim.process.killAfter(k)
   for (let ms = 0; ms < 320 && victim.process.alive && !victim.process.paused; ms++) await env.clock.sleep(1)
   victim.process.disarm()
-  if (struck && victim.process.paused) {
+  if (struck && victim.process.paused && mode === 'twins') {
+    // A third one starts, sleeps somewhere as well, and goes on after the second one has.
+    const third = world.startBroker(settings, [calm])
+    third.process.pauseAfter(env.below(130))
+    await env.clock.sleep(250)
+    third.process.disarm()
+    victim.process.resume(env.oneIn(2))
+    await env.clock.sleep(env.below(250))
+    third.process.resume(env.oneIn(2))
+    await env.clock.sleep(env.below(150))
+  } else if (struck && victim.process.paused) {
     await env.clock.sleep(5)
     broker = await serve(world)
     await env.clock.sleep(env.below(120))
