@@ -11,6 +11,7 @@
  */
 import { codecUncompressed, codecZstd, compressPages, decompressPages } from './page-codec.ts'
 import type { Page } from './page-codec.ts'
+import { release } from './release.ts'
 import {
   bytesField, i32Field, i64Field, listField, listOf, numberField, patched, readThriftStruct, structField, structList, thriftType,
   writeThriftStruct,
@@ -187,7 +188,11 @@ export function join(files: readonly Uint8Array[], sortedByColumn: number | null
     [fileMetaData.rows]: i64Field(groups.reduce((sum, group) => sum + group.rows, 0)),
     [fileMetaData.rowGroups]: listOf(thriftType.struct, structs),
   })
-  return concatenate([...data, ...footerBytes(metadata)])
+  const joined = concatenate([...data, ...footerBytes(metadata)])
+  for (const { file, chunks } of groups) {
+    for (const part of chunks.flatMap(({ parts }) => parts)) if (part.buffer !== file.buffer) release(part)
+  }
+  return joined
 }
 
 function parseRowGroup(group: ThriftStruct, index: number, leaves: readonly string[]): RowGroup {

@@ -5,6 +5,7 @@
 import { join } from './footer.ts'
 import { writeTopicRows } from './parquet-library.ts'
 import type { ParquetCompression } from './parquet-library.ts'
+import { release } from './release.ts'
 import type { NullCounts, Range, RowColumns } from './row-columns.ts'
 import { offsetLeaf, topicColumns } from './topic-schema.ts'
 import type { TopicColumn } from './topic-schema.ts'
@@ -90,13 +91,17 @@ export class TopicFileWriter {
     const ipc = columns.toIpc()
     columns.clear()
     // zstd is left to the runtime, whose own is much faster than the library's.
-    if (compression === 'zstd') this.#rowGroups.push(join([writeTopicRows(ipc, 'none')], offsetLeaf, compressionLevel))
-    else this.#rowGroups.push(join([writeTopicRows(ipc, compression)], offsetLeaf))
+    const file = writeTopicRows(ipc, compression === 'zstd' ? 'none' : compression)
+    release(ipc)
+    this.#rowGroups.push(join([file], offsetLeaf, compression === 'zstd' ? compressionLevel : undefined))
+    release(file)
   }
 
   #file(): Uint8Array<ArrayBuffer> | null {
-    if (this.#rowGroups.length > 1) return join(this.#rowGroups, offsetLeaf)
-    return this.#rowGroups[0] ?? null
+    if (this.#rowGroups.length <= 1) return this.#rowGroups[0] ?? null
+    const file = join(this.#rowGroups, offsetLeaf)
+    for (const rowGroup of this.#rowGroups) release(rowGroup)
+    return file
   }
 }
 
