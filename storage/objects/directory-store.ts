@@ -65,7 +65,7 @@ export class DirectoryStore implements ObjectStore {
     this.#root = root
     this.#temp = join(root, tempFolder)
     this.#env = env
-    this.#folders = new DurableFolders(root)
+    this.#folders = new DurableFolders(root, () => this.#assertSameRoot())
     this.#tempName = env.uuid()
   }
 
@@ -103,6 +103,7 @@ export class DirectoryStore implements ObjectStore {
     assertKey(key)
     try {
       const info = await orNull(stat(this.#path(key)))
+      if (info === null) await this.#assertSameRoot()
       return info === null || !info.isFile() ? null : metaOf(key, info)
     } catch (error) {
       throw storeError(error, `head ${key}`)
@@ -175,6 +176,7 @@ export class DirectoryStore implements ObjectStore {
   async delete(keys: readonly string[]): Promise<void> {
     for (const key of keys) assertKey(key)
     const folders = new Set<string>()
+    let absent = false
     try {
       for (let i = 0; i < keys.length; i += statsInFlight) {
         await Promise.all(
@@ -186,10 +188,12 @@ export class DirectoryStore implements ObjectStore {
             } catch (error) {
               // EPERM and EISDIR: the key names a folder, so there is no such object.
               if (!isAbsent(error) && !(await isFolder(path))) throw error
+              absent = true
             }
           }),
         )
       }
+      if (absent) await this.#assertSameRoot()
       for (const folder of folders) await this.#folders.prune(folder)
     } catch (error) {
       throw storeError(error, `delete ${keys.length} objects, the first ${keys[0] ?? ''}`)
@@ -207,7 +211,10 @@ export class DirectoryStore implements ObjectStore {
     let fd: number | null = null
     try {
       fd = await orNull(open(this.#path(key), 'r'))
-      if (fd === null) return null
+      if (fd === null) {
+        await this.#assertSameRoot()
+        return null
+      }
       const info = await fstat(fd)
       if (!info.isFile()) return null
       const end = Math.min(info.size, endExclusive ?? info.size)
@@ -252,8 +259,9 @@ export class DirectoryStore implements ObjectStore {
   }
 
   /**
-   * A root that was removed or unmounted is never made again: what would be written there is in no store, and is hidden or mixed in with the
-   * real one when that comes back. As long as it is gone, the store is unavailable.
+   * A root that was removed or unmounted is never made again, and says nothing about what there is: what would be written there is in no
+   * store, and is hidden or mixed in with the real one when that comes back. As long as it is gone, the store is unavailable. Asked wherever
+   * something is missing, and before a folder is created.
    */
   async #assertSameRoot(): Promise<void> {
     const info = await orNull(stat(this.#root))
@@ -275,6 +283,7 @@ export class DirectoryStore implements ObjectStore {
   /** Keys below `folder` (empty or ending in `/`) that start with the prefix and sort after `after`, in key order. */
   async *#walk(folder: string, prefix: string, after: string): AsyncGenerator<string> {
     const entries = await orNull(readdir(join(this.#root, folder), { withFileTypes: true }))
+    if (entries === null || folder === '') await this.#assertSameRoot()
     if (entries === null) return
     // A folder sorts as its name with the slash that all keys in it have: `a-b` comes before `a/b`.
     const names: string[] = []
@@ -302,12 +311,14 @@ export class DirectoryStore implements ObjectStore {
  */
 class DurableFolders {
   readonly #root: string
+  readonly #assertSameRoot: () => Promise<void>
   /** Path to identity, in order of use; the identity tells when another process removed and re-created the folder. */
   readonly #known = new Map<string, string>()
   readonly #syncs = new Map<string, { running: Promise<void>; next: Promise<void> | null }>()
 
-  constructor(root: string) {
+  constructor(root: string, assertSameRoot: () => Promise<void>) {
     this.#root = root
+    this.#assertSameRoot = assertSameRoot
   }
 
   /** After this the folder exists and so it does after a power loss, unless somebody prunes it. */
@@ -322,6 +333,7 @@ class DurableFolders {
     for (let attempt = 0; ; attempt++) {
       const parent = dirname(path)
       await this.ensure(parent)
+      await this.#assertSameRoot()
       try {
         await mkdir(path)
       } catch (error) {

@@ -15,11 +15,14 @@ const ANSWER_MS = 15_000
 
 export interface RawClientOptions {
   readonly clientId?: string | null
+  /** How long an answer may take; 15 s where absent. */
+  readonly answerMs?: number
 }
 
 export class RawClient {
   readonly #socket: Socket
   readonly #clientId: string | null
+  readonly #answerMs: number
   /** Answers that came before somebody asked for them. */
   readonly #frames: Uint8Array[] = []
   readonly #waiting: { resolve(frame: Uint8Array): void; reject(error: Error): void }[] = []
@@ -27,9 +30,10 @@ export class RawClient {
   #correlationId = 0
   #ended: Error | null = null
 
-  private constructor(socket: Socket, clientId: string | null) {
+  private constructor(socket: Socket, options: RawClientOptions) {
     this.#socket = socket
-    this.#clientId = clientId
+    this.#clientId = options.clientId === undefined ? 'raw' : options.clientId
+    this.#answerMs = options.answerMs ?? ANSWER_MS
     socket.setNoDelay(true)
     socket.on('data', (data) => this.#receive(data))
     socket.on('error', () => this.#end())
@@ -41,7 +45,7 @@ export class RawClient {
     const at = address.lastIndexOf(':')
     const socket = connect(Number(address.slice(at + 1)), address.slice(0, at))
     await once(socket, 'connect')
-    return new RawClient(socket, options.clientId === undefined ? 'raw' : options.clientId)
+    return new RawClient(socket, options)
   }
 
   /** Sends a request and gives its decoded answer. Calls may overlap: answers come in the order of the requests. */
@@ -76,7 +80,7 @@ export class RawClient {
     if (arrived !== undefined) return arrived
     if (this.#ended !== null) throw new Error(`${what}: ${this.#ended.message}`)
     this.#waiting.push(waiting)
-    const timer = setTimeout(() => waiting.reject(new Error(`${what}: no answer within ${ANSWER_MS} ms`)), ANSWER_MS)
+    const timer = setTimeout(() => waiting.reject(new Error(`${what}: no answer within ${this.#answerMs} ms`)), this.#answerMs)
     try {
       return await waiting.promise
     } finally {

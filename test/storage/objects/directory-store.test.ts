@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, rm, utimes, writeFile, mkdir, chmod } from 'node:fs/promises'
+import { mkdtemp, readdir, rename, rm, utimes, writeFile, mkdir, chmod } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -69,6 +69,34 @@ describe('directory store', () => {
     assert.equal(await store.get('f/g/h/i'), null)
     assert.equal(await store.head('f/g'), null)
     assert.deepEqual(keysOf(await store.list('f/')), ['f/g/h'])
+  })
+
+  it('takes an empty mount point neither for an empty store nor for a place to write', async () => {
+    const place = join(root, 'mounted')
+    const store = await openDirectoryStore(place, testEnv())
+    await store.put('a/b', [bytes('kept')])
+    await rename(place, join(root, 'elsewhere'))
+    for (const there of [false, true]) {
+      if (there) await mkdir(place)
+      const operations: (() => Promise<unknown>)[] = [
+        () => store.get('a/b'), () => store.getRange('a/b', 0, 1), () => store.head('a/b'), () => store.list('a/'), () => store.list(''),
+        () => store.delete(['a/b']), () => store.put('a/b', [bytes('x')]), () => store.putIfAbsent('c/d', [bytes('x')]),
+      ]
+      for (const operation of operations) {
+        await assert.rejects(operation, (error) => error instanceof StoreError && error.kind === 'unavailable' && /removed or unmounted/.test(error.message))
+      }
+      if (there) assert.deepEqual(await readdir(place), [])
+      else await assert.rejects(readdir(place))
+    }
+    await rm(place, { recursive: true })
+    await rename(join(root, 'elsewhere'), place)
+    assert.equal(text((await store.get('a/b'))!), 'kept')
+    assert.equal((await store.putIfAbsent('c/d', [bytes('x')])).kind, 'created')
+    await rm(place, { recursive: true })
+  })
+
+  it('makes no folders where the file system lets nobody make them', { skip: process.platform !== 'linux', timeout: 5000 }, async () => {
+    await assert.rejects(openDirectoryStore('/proc/bayou/data', testEnv()), (error) => error instanceof StoreError && error.kind === 'unsupported')
   })
 
   it('says that the path is no folder', async () => {
