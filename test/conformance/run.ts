@@ -25,6 +25,13 @@ const brokerArgs: Readonly<Record<string, readonly string[]>> = {
   'apache-tools': ['--group-initial-rebalance-delay-ms', '0'],
   'kafka-python': ['--group-initial-rebalance-delay-ms', '0'],
   librdkafka: [],
+  'librdkafka-consumer': [],
+}
+
+/** Suites that are another one, run differently. */
+const variants: Readonly<Record<string, { readonly of: string; readonly env: Readonly<Record<string, string>> }>> = {
+  // The consumers of the suite speak the protocol of KIP-848.
+  'librdkafka-consumer': { of: 'librdkafka', env: { GROUP_PROTOCOL: 'consumer' } },
 }
 
 interface Result {
@@ -46,7 +53,7 @@ let passed = 0
 let failed = 0
 let skipped = 0
 for (const suite of positionals) {
-  const command = join(values.suites, suite, 'run')
+  const command = join(values.suites, variants[suite]?.of ?? suite, 'run')
   if (!existsSync(command)) {
     console.log(`${suite}: not here (${command}); going on without it`)
     continue
@@ -67,7 +74,8 @@ async function runSuite(suite: string, command: string): Promise<void> {
   })
   const only = values.all ? [] : ['--only', `^(${allowed.join('|')})$`]
   console.log(`${suite}: ${allowed.length} tests against ${broker.address}`)
-  await exited(spawn(command, [broker.address, ...only], { env: { ...process.env, SUITE_RESULTS: results }, stdio: ['ignore', 'inherit', 'inherit'] }))
+  const env = { ...process.env, ...variants[suite]?.env, SUITE_RESULTS: results }
+  await exited(spawn(command, [broker.address, ...only], { env, stdio: ['ignore', 'inherit', 'inherit'] }))
   const found = existsSync(results) ? parse(await readFile(results, 'utf8')) : []
   const byName = new Map(found.map((result) => [result.name, result]))
   for (const name of allowed) {
