@@ -275,7 +275,7 @@ function engineObserver(env: Env, log: Logger, metrics: Metrics): EngineObserver
       },
       trouble: (topic, message, cause) => {
         metrics.flushFailed()
-        const admitted = limiter.admit(`flush ${topic}`)
+        const admitted = limiter.admit(`flush ${topic} ${message}`)
         if (admitted !== null) log.warn({ topic, err: cause, suppressed: admitted.suppressed }, message)
       },
       quarantined: (topic, partition, baseOffset, reason, key) => {

@@ -100,6 +100,7 @@ export class DeltaTable {
   #stale = false
   /** Monotonic time at which the snapshot was known to be joined to the log. */
   #confirmedAt = 0
+  #vacuums = 0
   /** Monotonic time at which nothing followed the snapshot's version. */
   #endSeenAt = -Infinity
   #catchingUp: Promise<void> | null = null
@@ -130,6 +131,11 @@ export class DeltaTable {
   /** Why nothing can be written at the moment, or null. */
   get suspended(): string | null {
     return suspensionOf(this.#loaded())
+  }
+
+  /** Moves whenever somebody else's VACUUM may have begun or ended: files that are needed may have gone with those that are not. */
+  get vacuums(): number {
+    return this.#vacuums
   }
 
   /** The newest checkpoint that is known; version -1 for none. */
@@ -381,6 +387,7 @@ export class DeltaTable {
       }
       return
     }
+    if (commit.commitInfo?.operation?.startsWith('VACUUM') === true) this.#vacuums++
     if (this.#foreign.length >= foreignKeptMax) this.#overlooked = true
     else this.#foreign.push(foreignCommit(version, commit))
   }
@@ -401,7 +408,10 @@ export class DeltaTable {
 
   async #load(): Promise<Snapshot> {
     const loaded = await loadTable(this.#store, this.#env.clock, this.location, this.#options.checkpoints)
-    if (this.#snapshot !== undefined) this.#overlooked = true
+    if (this.#snapshot !== undefined) {
+      this.#overlooked = true
+      this.#vacuums++
+    }
     this.#snapshot = loaded.snapshot
     this.#stale = false
     this.#watch(loaded.snapshot.metadata)

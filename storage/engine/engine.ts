@@ -13,6 +13,7 @@ import { LaneCollector } from '../lane/collector.ts'
 import { LaneWriter } from '../lane/lane-writer.ts'
 import { readBatches } from '../lane/read-batches.ts'
 import type { LaneId, LaneObserver, LaneOptions, LaneRef } from '../lane/types.ts'
+import { CommittedFiles } from '../maintenance/committed-files.ts'
 import { Flusher, adoptFlushed } from '../maintenance/flusher.ts'
 import { TableMaintenance } from '../maintenance/table-maintenance.ts'
 import type { MaintainedTopic, MaintenanceObserver, TableMaintenanceOptions } from '../maintenance/table-maintenance.ts'
@@ -145,6 +146,7 @@ export class StorageEngine implements PartitionHost {
   readonly #usage = new LaneUsage()
   readonly #flusher: Flusher
   readonly #maintenance: TableMaintenance
+  readonly #committedFiles: CommittedFiles
   #writer!: LaneWriter
   #collector!: LaneCollector
   /** Lanes of earlier incarnations that still hold unflushed batches or uncollected segments. */
@@ -170,6 +172,7 @@ export class StorageEngine implements PartitionHost {
     this.cache = new HotCache(deps.options.cacheBytes)
     this.appends = new AppendGate(deps.env.clock, this)
     this.cold = deps.coldReads((topicId) => this.#tableOf(topicId))
+    this.#committedFiles = new CommittedFiles({ env: deps.env, store: deps.store, trouble: (...args) => deps.observer.flush.trouble(...args) })
     this.#maintenance = new TableMaintenance({
       env: deps.env,
       store: deps.store,
@@ -177,6 +180,7 @@ export class StorageEngine implements PartitionHost {
       checkpoints: deps.checkpoints,
       options: deps.options.maintenance,
       observer: deps.observer.maintenance,
+      committedFiles: this.#committedFiles,
     })
     this.#flusher = new Flusher({
       env: deps.env,
@@ -185,8 +189,9 @@ export class StorageEngine implements PartitionHost {
       readLane: (refs) => this.readLane(refs),
       options: deps.options.flush,
       observer: deps.observer.flush,
-      committed: (topic) => {
+      committed: (topic, files) => {
         this.#dirty = true
+        this.#committedFiles.keep(topic, files)
         const logs = this.#topics.get(topic.id)
         if (logs !== undefined) this.#maintenance.committed(logs)
       },
@@ -386,6 +391,7 @@ export class StorageEngine implements PartitionHost {
     this.#topics.delete(topic.id)
     this.#flusher.forget(topic.id)
     this.#maintenance.forget(topic.id)
+    this.#committedFiles.forget(topic.id)
     for (const log of topic.logs) {
       log.delete()
       this.#partitionLines.delete(log)
@@ -484,6 +490,7 @@ export class StorageEngine implements PartitionHost {
     for (const topic of this.#topics.values()) for (const log of topic.logs) log.close()
     void this.#flusher.close()
     void this.#maintenance.close()
+    void this.#committedFiles.close()
     this.#deps.onFenced(reason)
   }
 
@@ -604,7 +611,7 @@ export class StorageEngine implements PartitionHost {
       this.#stop.abort()
       this.#writer.abandon()
       for (const topic of this.#topics.values()) for (const log of topic.logs) log.close()
-      await Promise.race([Promise.all([this.#flusher.close(), this.#maintenance.close(), ...this.#loops]), over])
+      await Promise.race([Promise.all([this.#flusher.close(), this.#maintenance.close(), this.#committedFiles.close(), ...this.#loops]), over])
       timer.cancel()
     }
   }

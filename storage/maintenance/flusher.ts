@@ -22,6 +22,7 @@ import type { FlushRun, StoredPartitionLog } from '../partition/log.ts'
 import type { TopicLogConfig } from '../partition/types.ts'
 import type { Offset } from '../types.ts'
 import { assertNever } from '../types.ts'
+import type { CommittedFile } from './committed-files.ts'
 import { fileStats } from './file-stats.ts'
 
 /** A topic as the flusher sees it. */
@@ -43,8 +44,8 @@ export interface FlusherDependencies {
   readonly readLane: (refs: readonly LaneRef[]) => Promise<readonly Uint8Array[]>
   readonly options: FlusherOptions
   readonly observer: FlushObserver
-  /** After each commit of ours: maintenance looks whether a checkpoint or a compaction is due. */
-  readonly committed: (topic: FlushableTopic) => void
+  /** After each commit of ours: maintenance looks whether a checkpoint or a compaction is due, and keeps an eye on the files. */
+  readonly committed: (topic: FlushableTopic, files: readonly CommittedFile[]) => void
 }
 
 export interface FlusherOptions {
@@ -227,7 +228,7 @@ export class Flusher {
           const rows = files.reduce((sum, file) => sum + file.rows, 0)
           const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
           this.#deps.observer.flushed(topic.name, { rows, bytes, millis: this.#now() - startedMs, version: outcome.version })
-          this.#deps.committed(topic)
+          this.#deps.committed(topic, files.map(({ path, encoded }) => ({ path, parquet: encoded.parquet! })))
           return 0
         }
         case 'already-applied':

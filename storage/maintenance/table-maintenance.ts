@@ -4,7 +4,7 @@
  * looked at after commits of ours only; one job runs at a time, so that maintenance never takes more than one worker from flushing.
  */
 import type { AddFile } from '../delta/actions.ts'
-import { encodePath } from '../delta/actions.ts'
+import { decodePath, encodePath } from '../delta/actions.ts'
 import type { CheckpointEngine } from '../delta/checkpoint-engine.ts'
 import type { TableChange } from '../delta/change.ts'
 import { compactionChange, planCompaction } from '../delta/compaction.ts'
@@ -19,6 +19,7 @@ import type { ParquetInput } from '../parquet/byte-source.ts'
 import type { ParquetCodec } from '../parquet/parquet-codec.ts'
 import type { WrittenFile } from '../parquet/topic-file-writer.ts'
 import { dataFilePath } from '../paths.ts'
+import type { CommittedFiles } from './committed-files.ts'
 import { fileStats } from './file-stats.ts'
 import { deleteBelowLogStarts } from './log-start-deletion.ts'
 import type { TrimmedTopic } from './log-start-deletion.ts'
@@ -49,6 +50,7 @@ export interface TableMaintenanceDependencies {
   readonly checkpoints: CheckpointEngine
   readonly options: TableMaintenanceOptions
   readonly observer: MaintenanceObserver
+  readonly committedFiles: CommittedFiles
 }
 
 /** Commits of ours after which a table is looked at. */
@@ -195,7 +197,7 @@ export class TableMaintenance {
         const inputs = await this.#inputs(topic.table, plan.files)
         const merged = await parquet.mergeByOffset({ files: inputs, compression: options.parquetCompression })
         const add = await this.#write(topic.table, plan, merged)
-        if (add === null || !(await this.#commit(topic, compactionChange(plan, [add], env.uuid(), env.clock.now()), add))) break
+        if (add === null || !(await this.#commit(topic, compactionChange(plan, [add], env.uuid(), env.clock.now()), add, merged))) break
         files += plan.files.length
         bytes += plan.bytes
       }
@@ -231,7 +233,7 @@ export class TableMaintenance {
         })),
         txns: [],
       }
-      if (await this.#commit(topic, change, add)) files += plan.files.length
+      if (await this.#commit(topic, change, add, merged)) files += plan.files.length
     }
     return files === 0 ? null : { files }
   }
@@ -265,9 +267,13 @@ export class TableMaintenance {
   }
 
   /** A merge that lost against somebody else's change is given up; its file is removed, for nothing refers to it. */
-  async #commit(topic: MaintainedTopic, change: TableChange, add: AddFile | null): Promise<boolean> {
+  async #commit(topic: MaintainedTopic, change: TableChange, add: AddFile | null, merged: WrittenFile): Promise<boolean> {
     const outcome = await topic.table.commit(change)
-    if (outcome.kind === 'committed' || outcome.kind === 'already-applied') return true
+    if (outcome.kind === 'committed' || outcome.kind === 'already-applied') {
+      // The files that were merged stay in the store for days, but nothing refers to them any more: this one must be there.
+      if (add !== null && merged.parquet !== null) await this.#deps.committedFiles.settle(topic, [{ path: decodePath(add.path), parquet: merged.parquet }])
+      return true
+    }
     const key = add === null ? null : dataFileKey(topic.table.location, add)
     if (key !== null) await this.#deps.store.delete([key])
     return false
