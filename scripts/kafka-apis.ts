@@ -1,4 +1,4 @@
-/** What Apache Kafka 4.3 advertises to clients of a broker (KRaft, release 4.3.1, default features), and what its areas are called. */
+/** What Apache Kafka 4.3 advertises to clients of a broker (KRaft, release 4.3.1, default features; 71 and 72 where a plug-in takes metrics), and what its areas are called. */
 
 export interface KafkaApi {
   readonly key: number
@@ -78,6 +78,8 @@ export const kafkaApis: readonly KafkaApi[] = [
   { key: 66, name: 'ListTransactions', versions: [0, 2], area: 'transactions' },
   { key: 68, name: 'ConsumerGroupHeartbeat', versions: [0, 1], area: 'groups' },
   { key: 69, name: 'ConsumerGroupDescribe', versions: [0, 1], area: 'groups' },
+  { key: 71, name: 'GetTelemetrySubscriptions', versions: [0, 0], area: 'admin' },
+  { key: 72, name: 'PushTelemetry', versions: [0, 0], area: 'admin' },
   { key: 74, name: 'ListConfigResources', versions: [0, 1], area: 'admin' },
   { key: 75, name: 'DescribeTopicPartitions', versions: [0, 0], area: 'records' },
   { key: 76, name: 'ShareGroupHeartbeat', versions: [1, 1], area: 'share' },

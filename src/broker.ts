@@ -14,6 +14,7 @@ import type { PartitionLog } from '../storage/partition/types.ts'
 import { TableReads } from '../storage/partition/table-reads.ts'
 import { registry } from './api/registry.ts'
 import type { BrokerParts, RunningBroker } from './cli/serve.ts'
+import { ClientTelemetry } from './cluster/client-telemetry.ts'
 import { FetchSessions } from './cluster/fetch-sessions.ts'
 import { ProducerIds } from './cluster/producer-ids.ts'
 import { ResourceConfigs } from './cluster/resource-configs.ts'
@@ -47,6 +48,7 @@ export interface Broker {
   readonly topics: Topics
   /** Configs of groups and of subscriptions to metrics of clients. */
   readonly resourceConfigs: ResourceConfigs
+  readonly telemetry: ClientTelemetry
   readonly groups: GroupCoordinator
   readonly fetchSessions: FetchSessions
   readonly producerIds: ProducerIds
@@ -166,6 +168,7 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
     },
     selfNode: () => node,
   })
+  const resourceConfigs = new ResourceConfigs(journal)
   const broker: Broker = {
     config,
     configOrigins: parts.origins,
@@ -175,7 +178,8 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
     engine,
     journal,
     topics,
-    resourceConfigs: new ResourceConfigs(journal),
+    resourceConfigs,
+    telemetry: new ClientTelemetry({ env, resourceConfigs, pushed: (clientId, points) => metrics.clientMetrics(clientId, points) }),
     groups,
     fetchSessions: new FetchSessions(env, config['max.incremental.fetch.session.cache.slots']),
     producerIds: new ProducerIds(journal, engine.incarnation),

@@ -147,7 +147,7 @@ function matches(value: string): string | null {
 }
 
 /** A regular expression for the whole of a text; null where it is none. */
-function wholePattern(pattern: string): RegExp | null {
+export function wholePattern(pattern: string): RegExp | null {
   try {
     return new RegExp(`^(?:${pattern.trim()})$`)
   } catch {

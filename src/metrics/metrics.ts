@@ -7,6 +7,7 @@ import type { ReadSource } from '../../storage/partition/types.ts'
 import type { GroupMetrics } from '../groups/ports.ts'
 import type { RequestObserver } from '../server/dispatch.ts'
 import type { ConnectionObserver } from '../server/server.ts'
+import type { PushedPoint } from './otlp.ts'
 
 /** Values that are looked at when they are asked for; absent ones are not shown. */
 export interface GaugeSource {
@@ -43,6 +44,9 @@ const gauges: Readonly<Record<keyof GaugeSource, readonly [name: string, help: s
 /** Topics with a label of their own; the traffic of all others is shown as `(other)`, so that a scrape stays small. */
 const topicLabelsMax = 200
 const otherTopics = '(other)'
+/** Series of metrics that clients push; the one that was not pushed for the longest time makes room. */
+const clientSeriesMax = 5000
+const clientLabelLengthMax = 200
 
 const requestSeconds = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30]
 const storeSeconds = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]
@@ -54,6 +58,13 @@ export class Metrics implements RequestObserver, ConnectionObserver, LaneObserve
   readonly #requestSeconds = this.#histogram('bayou_request_seconds', 'From a whole request to its answer', requestSeconds, ['api'])
   readonly #requestBytes = this.#counter('bayou_request_bytes_total', 'Bytes of requests', ['api'])
   readonly #responseBytes = this.#counter('bayou_response_bytes_total', 'Bytes of answers', ['api'])
+  readonly #clientMetric = new Gauge({
+    name: 'bayou_client_metric',
+    help: 'What clients pushed last (KIP-714), by client id, name and attributes',
+    labelNames: ['client', 'name', 'attributes'],
+    registers: [this.registry],
+  })
+  readonly #clientSeries = new Map<string, readonly [client: string, name: string, attributes: string]>()
   readonly #connections = this.#gauge('bayou_connections', 'Open client connections')
   readonly #connectionsRefused = this.#counter('bayou_connections_refused_total', 'Connections closed as they arrived', ['reason'])
   readonly #producedBytes = this.#counter('bayou_produced_bytes_total', 'Bytes of record batches from producers', ['topic'])
@@ -159,6 +170,23 @@ export class Metrics implements RequestObserver, ConnectionObserver, LaneObserve
 
   flushFailed(): void {
     this.#flushTrouble.inc()
+  }
+
+  /** Metrics that a client pushed, as they were when it did. */
+  clientMetrics(clientId: string, points: readonly PushedPoint[]): void {
+    for (const { name, value, attributes } of points) {
+      const pairs = Array.from(attributes, ([key, of]) => `${key}=${of}`).toSorted().join(',')
+      const labels = [clientId, name, pairs].map((text) => text.slice(0, clientLabelLengthMax)) as [string, string, string]
+      const series = JSON.stringify(labels)
+      this.#clientMetric.labels(...labels).set(value)
+      this.#clientSeries.delete(series)
+      this.#clientSeries.set(series, labels)
+    }
+    for (const [series, labels] of this.#clientSeries) {
+      if (this.#clientSeries.size <= clientSeriesMax) break
+      this.#clientSeries.delete(series)
+      this.#clientMetric.remove(...labels)
+    }
   }
 
   batchQuarantined(): void {
