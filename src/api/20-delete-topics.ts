@@ -1,6 +1,7 @@
 // DeleteTopics (20), v1–6.
-// By name (v1–5) or by name or id (v6); a topic that is given twice is not deleted at all. The topic is gone for everybody when the answer is sent; its objects are removed from the store
-// afterwards, and its location is never used again, so a late writer cannot harm a topic that is created anew under the name.
+// By name (v1–5) or by name or id (v6); a topic that is given twice is not deleted at all. The topic is gone for everybody when the answer
+// is sent; its objects are removed from the store afterwards, and its location is never used again, so a late writer cannot harm a topic
+// that is created anew under the name.
 import { KafkaError } from '../../protocol/errors.ts'
 import { DeleteTopics } from '../../protocol/messages/20-delete-topics.ts'
 import type { DeleteTopicsRequest, DeleteTopicsResponse } from '../../protocol/messages/20-delete-topics.ts'

@@ -262,7 +262,9 @@ export async function readFrom(client: RawClient, topic: TestTopic, offset = 0):
     const partition = await fetchOne(client, topic, next)
     isError(partition.errorCode, 'NONE')
     if (next >= partition.highWatermark) return found
-    found.push(...recordsIn(partition).filter((record) => record.offset >= next))
+    const more = recordsIn(partition).filter((record) => record.offset >= next)
+    assert.ok(more.length > 0, `nothing at ${next} of ${partition.highWatermark}`)
+    found.push(...more)
   }
 }
 
