@@ -1,6 +1,6 @@
 /**
- * Many runs: `node test/simulation/main.ts [--mode random] [--seeds 5000] [--from 1] [--step 1] [--bail]`; without a mode all of them, one after the
- * other. `--seeds` bounds the random ones; the systematic ones go through all await points of their script. Prints each run that fails
+ * Many runs: `node test/simulation/main.ts [--mode random] [--seeds 5000] [--from 1] [--step 1] [--seconds 300] [--bail]`; without a mode all of them, one after
+ * the other. `--seeds` bounds the random ones, and no run begins after `--seconds` (a slow machine then tries fewer); the systematic ones go through all await points of their script. Prints each run that fails
  * with the command that replays it, then a summary; the exit code is 1 when one failed.
  */
 import { parseArgs } from 'node:util'
@@ -15,6 +15,7 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '1000' },
     from: { type: 'string', default: '1' },
     step: { type: 'string', default: '1' },
+    seconds: { type: 'string', default: 'Infinity' },
     bail: { type: 'boolean', default: false },
   },
 })
@@ -31,6 +32,7 @@ for (const mode of values.mode === undefined ? modes : [values.mode as Mode]) {
   let misses = 0
   const end = isSystematic(mode) ? Infinity : from + Number(values.seeds)
   for (let seed = from; seed < end; seed += Number(values.step)) {
+    if (Date.now() - startedMs > Number(values.seconds) * 1000) break
     const world = await runOne(mode, seed)
     if (world.counts['accidents'] === 0) {
       if (++misses < 3) continue
