@@ -21,12 +21,15 @@ class Script {
   readonly #creations: Promise<unknown>[] = []
   readonly #base: FaultRule
   readonly #settings: BrokerSettings
+  /** So many flushes that their files are merged. */
+  readonly #isLong: boolean
 
   constructor(world: World) {
     this.#world = world
     this.#env = world.env
     this.#base = faults(world.env)
-    this.#settings = settingsOf(world.env)
+    this.#isLong = world.env.oneIn(12)
+    this.#settings = settingsOf(world.env, this.#isLong)
   }
 
   async run(): Promise<void> {
@@ -139,7 +142,8 @@ class Script {
     const topic = await this.#world.createTopic(name, 1 + env.below(3), configs)
     for (const ledger of topic.partitions) {
       for (let i = env.oneIn(3) ? 2 : 1; i > 0; i--) {
-        const plan = { idempotent: !env.oneIn(3), batchesMax: 5 + env.below(40), pauseMs: 5 + env.below(90) }
+        const load = this.#isLong ? { batchesMax: 100, pauseMs: 30 } : { batchesMax: 5 + env.below(40), pauseMs: 5 + env.below(90) }
+        const plan = { idempotent: !env.oneIn(3), ...load }
         this.#clients.push(new Producer(this.#world, ledger, plan))
       }
       this.#clients.push(new Consumer(this.#world, ledger, false))
@@ -149,7 +153,7 @@ class Script {
   }
 }
 
-function settingsOf(env: SimEnv): BrokerSettings {
+function settingsOf(env: SimEnv, isLong: boolean): BrokerSettings {
   return {
     engine: {
       nodeId: 1,
@@ -159,9 +163,9 @@ function settingsOf(env: SimEnv): BrokerSettings {
       cacheBytes: env.below(8000),
       producerExpirationMs: 86_400_000,
       flush: { parquetCompression: 'none', topicsAtOnce: 1 + env.below(3), retryMs: 50 + env.below(300) },
-      maintenance: { compaction: env.oneIn(2), parquetCompression: 'none', logRetentionMs: 86_400_000, deletedFileRetentionMs: 86_400_000 },
+      maintenance: { compaction: isLong || env.oneIn(2), parquetCompression: 'none', logRetentionMs: 86_400_000, deletedFileRetentionMs: 86_400_000 },
     },
-    topic: { flushIntervalMs: 20 + env.below(400), flushBytes: 300 + env.below(10_000) },
+    topic: { flushIntervalMs: isLong ? 15 : 20 + env.below(400), flushBytes: 300 + env.below(10_000) },
     coldCacheBytes: env.oneIn(5) ? 0 : env.below(50_000),
     tableCheckpointEvery: env.oneIn(4) ? 2 + env.below(6) : 0,
     rebuiltCodec: env.oneIn(3) ? 'lz4' : 'none',
