@@ -168,7 +168,7 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
     },
     selfNode: () => node,
   })
-  const resourceConfigs = new ResourceConfigs(journal)
+  const resourceConfigs = new ResourceConfigs(journal, env.clock)
   const broker: Broker = {
     config,
     configOrigins: parts.origins,

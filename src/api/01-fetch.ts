@@ -15,6 +15,8 @@ import type { Handler, RequestContext } from './handler.ts'
 type TopicResult = FetchResponse['responses'][number]
 type PartitionResult = TopicResult['partitions'][number]
 
+/** First version with an error for the whole answer. */
+const ERROR_SINCE = 7
 const TOPIC_IDS_SINCE = 13
 const FINAL_EPOCH = -1
 const INITIAL_EPOCH = 0
@@ -40,8 +42,14 @@ export const fetch: Handler<FetchRequest, FetchResponse> = {
     return waitFor(reads, round, request, limits.maxBytes, context).then(finish)
   },
 
-  onError(_request, errorCode) {
-    return { errorCode, sessionId: 0, responses: [] }
+  onError(request, errorCode, { apiVersion }) {
+    if (apiVersion >= ERROR_SINCE) return { errorCode, sessionId: 0, responses: [] }
+    const failed = ({ topic, topicId, partitions }: FetchRequest['topics'][number]): TopicResult => ({
+      topic,
+      topicId,
+      partitions: partitions.map(({ partition }) => ({ partitionIndex: partition, errorCode, highWatermark: -1, abortedTransactions: null })),
+    })
+    return { responses: request.topics.map(failed) }
   },
 }
 

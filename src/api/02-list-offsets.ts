@@ -57,6 +57,13 @@ export const listOffsets: Handler<ListOffsetsRequest, ListOffsetsResponse> = {
     )
     return { topics }
   },
+
+  onError: (request, errorCode) => ({
+    topics: request.topics.map(({ name, partitions }) => ({
+      name,
+      partitions: partitions.map(({ partitionIndex }) => ({ partitionIndex, errorCode })),
+    })),
+  }),
 }
 
 async function answer(asked: AskedPartition, log: PartitionLog | null, readCommitted: boolean, context: RequestContext): Promise<PartitionResult> {

@@ -27,20 +27,28 @@ export const metadata: Handler<MetadataRequest, MetadataResponse> = {
     const topics = everything
       ? [...broker.topics.all()].map((topic) => describe(topic, request, context))
       : await Promise.all(unique(request.topics ?? []).map((asked) => resolve(asked, request, context)))
-    const node = broker.node
-    return {
-      brokers: [{ nodeId: node.id, host: node.host, port: node.port }],
-      clusterId: broker.clusterId,
-      controllerId: node.id,
-      topics,
-      ...(request.includeClusterAuthorizedOperations ? { clusterAuthorizedOperations: allOperations.cluster } : {}),
-    }
+    return answer(topics, request, context)
   },
+
+  onError: (request, errorCode, context) =>
+    answer((request.topics ?? []).map(({ name, topicId }) => ({ errorCode, name, topicId, partitions: [] })), request, context),
 }
 
 /** One answer for a topic, however often it is asked for. */
 function unique(topics: readonly AskedTopic[]): AskedTopic[] {
   return [...new Map(topics.map((topic) => [`${topic.topicId} ${topic.name}`, topic])).values()]
+}
+
+/** Who serves, which is this broker, and what about. */
+function answer(topics: readonly TopicResult[], request: MetadataRequest, { broker }: RequestContext): MetadataResponse {
+  const { node, clusterId } = broker
+  return {
+    brokers: [{ nodeId: node.id, host: node.host, port: node.port }],
+    clusterId,
+    controllerId: node.id,
+    topics,
+    ...(request.includeClusterAuthorizedOperations ? { clusterAuthorizedOperations: allOperations.cluster } : {}),
+  }
 }
 
 async function resolve(
@@ -62,7 +70,9 @@ async function resolve(
   if (topicNameProblem(asked.name) !== null) return failed(asked.name, KafkaError.INVALID_TOPIC_EXCEPTION)
   if (!config['auto.create.topics.enable'] || !request.allowAutoTopicCreation) return failed(asked.name, KafkaError.UNKNOWN_TOPIC_OR_PARTITION)
   const created = await topics.autoCreate(asked.name)
-  return created.kind === 'ok' ? describe(created.topic, request, context) : failed(asked.name, created.code)
+  if (created.kind === 'ok') return describe(created.topic, request, context)
+  // What clients ask again for, as long as it takes.
+  return failed(asked.name, created.code === KafkaError.REQUEST_TIMED_OUT ? KafkaError.LEADER_NOT_AVAILABLE : created.code)
 }
 
 function failed(name: string, errorCode: number): TopicResult {

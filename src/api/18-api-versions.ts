@@ -38,4 +38,6 @@ export const apiVersions: Handler<ApiVersionsRequest, ApiVersionsResponse> = {
       })),
     }
   },
+
+  onError: (_request, errorCode) => ({ errorCode, apiKeys: [] }),
 }

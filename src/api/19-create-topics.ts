@@ -28,6 +28,8 @@ export const createTopics: Handler<CreateTopicsRequest, CreateTopicsResponse> = 
       topics: [...topics, ...duplicates.map((name) => failed(name, KafkaError.INVALID_REQUEST, 'Duplicate topic name.'))],
     }
   },
+
+  onError: (request, errorCode) => ({ topics: request.topics.map(({ name }) => failed(name, errorCode, 'The topic could not be created.')) }),
 }
 
 async function create(asked: AskedTopic, request: CreateTopicsRequest, context: RequestContext): Promise<TopicResult> {
@@ -42,7 +44,7 @@ async function create(asked: AskedTopic, request: CreateTopicsRequest, context: 
   const configs = new Map(asked.configs.map(({ name, value }) => [name, value]))
   const outcome = await context.broker.topics.create(
     { name: asked.name, partitions: asked.numPartitions, replicationFactor: asked.replicationFactor, configs, assignments },
-    { validateOnly: request.validateOnly },
+    { validateOnly: request.validateOnly, timeoutMs: request.timeoutMs },
   )
   return outcome.kind === 'ok' ? created(outcome.topic, request.validateOnly, context) : failed(asked.name, outcome.code, outcome.message)
 }

@@ -21,8 +21,7 @@ export const deleteTopics: Handler<DeleteTopicsRequest, DeleteTopicsResponse> = 
   versions: [1, 6],
 
   async handle(request, context) {
-    const asked: Asked[] =
-      context.apiVersion >= IDS_SINCE ? [...request.topics] : request.topicNames.map((name) => ({ name, topicId: ZERO_UUID }))
+    const asked = askedTopics(request, context)
     const counts = new Map<string, number>()
     for (const topic of asked) counts.set(keyOf(topic), (counts.get(keyOf(topic)) ?? 0) + 1)
     const unique = new Map(asked.map((topic) => [keyOf(topic), topic]))
@@ -33,11 +32,19 @@ export const deleteTopics: Handler<DeleteTopicsRequest, DeleteTopicsResponse> = 
         if (other !== null && counts.has(other)) {
           return failed(topic, KafkaError.INVALID_REQUEST, 'The provided topic name maps to an ID that was already supplied.')
         }
-        return await remove(topic, context)
+        return await remove(topic, request.timeoutMs, context)
       }),
     )
     return { responses }
   },
+
+  onError: (request, errorCode, context) => ({
+    responses: askedTopics(request, context).map((topic) => failed(topic, errorCode, 'The topic could not be deleted.')),
+  }),
+}
+
+function askedTopics(request: DeleteTopicsRequest, { apiVersion }: RequestContext): readonly Asked[] {
+  return apiVersion >= IDS_SINCE ? request.topics : request.topicNames.map((name) => ({ name, topicId: ZERO_UUID }))
 }
 
 function keyOf({ name, topicId }: Asked): string {
@@ -51,7 +58,7 @@ function otherKeyOf({ name, topicId }: Asked, { broker }: RequestContext): strin
   return name === null ? `name ${topic.name}` : `id ${topic.id}`
 }
 
-async function remove(asked: Asked, context: RequestContext): Promise<TopicResult> {
+async function remove(asked: Asked, timeoutMs: number, context: RequestContext): Promise<TopicResult> {
   const { topics, config } = context.broker
   if (asked.name !== null && asked.topicId !== ZERO_UUID) {
     return failed(asked, KafkaError.INVALID_REQUEST, 'You may not specify both topic name and topic id.')
@@ -66,7 +73,7 @@ async function remove(asked: Asked, context: RequestContext): Promise<TopicResul
       ? failed(asked, KafkaError.UNKNOWN_TOPIC_ID, 'This server does not host this topic ID.')
       : failed(asked, KafkaError.UNKNOWN_TOPIC_OR_PARTITION, 'This server does not host this topic-partition.')
   }
-  const outcome = await topics.delete(topic.id)
+  const outcome = await topics.delete(topic.id, { timeoutMs })
   if (outcome.kind === 'error') return failed(asked, outcome.code, outcome.message)
   return { name: topic.name, topicId: topic.id }
 }

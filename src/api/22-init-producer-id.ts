@@ -8,6 +8,8 @@ import type { InitProducerIdRequest, InitProducerIdResponse } from '../../protoc
 import type { Handler } from './handler.ts'
 
 const NONE = -1
+/** How long a new block of ids may take; clients then ask again. */
+const WAIT_MS = 10_000
 
 export const initProducerId: Handler<InitProducerIdRequest, InitProducerIdResponse> = {
   api: InitProducerId,
@@ -20,8 +22,14 @@ export const initProducerId: Handler<InitProducerIdRequest, InitProducerIdRespon
       const errorCode = request.transactionalId === '' ? KafkaError.INVALID_REQUEST : KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT
       return { errorCode, producerEpoch: NONE }
     }
-    const producerId = await context.broker.producerIds.next()
+    const { producerIds, env } = context.broker
+    const giveUp = new AbortController()
+    const late = env.clock.sleep(WAIT_MS, giveUp.signal).then(() => null)
+    const producerId = await Promise.race([producerIds.next(), late])
+    giveUp.abort()
     if (producerId === null) return { errorCode: KafkaError.COORDINATOR_NOT_AVAILABLE, producerEpoch: NONE }
     return { producerId, producerEpoch: 0 }
   },
+
+  onError: (_request, errorCode) => ({ errorCode, producerEpoch: NONE }),
 }

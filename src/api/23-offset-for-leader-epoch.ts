@@ -29,4 +29,8 @@ export const offsetForLeaderEpoch: Handler<OffsetForLeaderEpochRequest, OffsetFo
       }),
     }
   },
+
+  onError: (request, errorCode) => ({
+    topics: request.topics.map(({ topic, partitions }) => ({ topic, partitions: partitions.map(({ partition }) => ({ partition, errorCode })) })),
+  }),
 }

@@ -22,6 +22,8 @@ export const describeConfigs: Handler<DescribeConfigsRequest, DescribeConfigsRes
   handle(request, context) {
     return { results: request.resources.map((asked) => describe(asked, request, context)) }
   },
+
+  onError: (request, errorCode) => ({ results: request.resources.map((asked) => failed(asked, errorCode, 'The configs could not be read.')) }),
 }
 
 function describe(asked: AskedResource, request: DescribeConfigsRequest, context: RequestContext): Result {

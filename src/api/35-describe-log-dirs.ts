@@ -39,7 +39,8 @@ export const describeLogDirs: Handler<DescribeLogDirsRequest, DescribeLogDirsRes
     return { results: [{ logDir, topics: results.filter(({ partitions }) => partitions.length > 0) }] }
   },
 
-  onError: (_request, errorCode) => ({ errorCode, results: [] }),
+  // Before v3 only a directory can have an error.
+  onError: (_request, errorCode) => ({ errorCode, results: [{ errorCode, logDir: '', topics: [] }] }),
 }
 
 /** A topic without flushed records may have no table yet, and looking must not make one. */

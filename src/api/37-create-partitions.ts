@@ -17,7 +17,7 @@ export const createPartitions: Handler<CreatePartitionsRequest, CreatePartitions
     const results = await Promise.all(
       unique.map(async ({ name, count, assignments }) => {
         const brokers = assignments === null ? null : assignments.map(({ brokerIds }) => brokerIds)
-        const outcome = await context.broker.topics.addPartitions(name, count, brokers, { validateOnly: request.validateOnly })
+        const outcome = await context.broker.topics.addPartitions(name, count, brokers, { validateOnly: request.validateOnly, timeoutMs: request.timeoutMs })
         return outcome.kind === 'ok' ? { name } : { name, errorCode: outcome.code, errorMessage: outcome.message }
       }),
     )
@@ -26,4 +26,6 @@ export const createPartitions: Handler<CreatePartitionsRequest, CreatePartitions
       results: [...results, ...duplicates.map(([name]) => ({ name, errorCode: KafkaError.INVALID_REQUEST, errorMessage: 'Duplicate topic name.' }))],
     }
   },
+
+  onError: (request, errorCode) => ({ results: request.topics.map(({ name }) => ({ name, errorCode })) }),
 }

@@ -33,5 +33,11 @@ export const electLeaders: Handler<ElectLeadersRequest, ElectLeadersResponse> = 
     }
   },
 
-  onError: (_request, errorCode) => ({ errorCode, replicaElectionResults: [] }),
+  onError: (request, errorCode) => ({
+    errorCode,
+    replicaElectionResults: (request.topicPartitions ?? []).map(({ topic, partitions }) => ({
+      topic,
+      partitionResult: partitions.map((partitionId) => ({ partitionId, errorCode, errorMessage: null })),
+    })),
+  }),
 }

@@ -34,4 +34,6 @@ export const describeCluster: Handler<DescribeClusterRequest, DescribeClusterRes
       ...(request.includeClusterAuthorizedOperations ? { clusterAuthorizedOperations: allOperations.cluster } : {}),
     }
   },
+
+  onError: (_request, errorCode, { broker }) => ({ errorCode, clusterId: broker.clusterId, brokers: [] }),
 }

@@ -58,4 +58,6 @@ export const describeTopicPartitions: Handler<DescribeTopicPartitionsRequest, De
     }
     return { topics }
   },
+
+  onError: (request, errorCode) => ({ topics: request.topics.map(({ name }) => ({ errorCode, name, topicId: ZERO_UUID, partitions: [] })) }),
 }

@@ -3,10 +3,12 @@
  * resource exists as long as it has a config of its own; the journal keeps them.
  */
 import { KafkaError } from '../../protocol/errors.ts'
+import type { Clock } from '../../storage/env.ts'
 import type { ResourceKind } from '../../storage/journal/entries.ts'
 import type { Journal } from '../../storage/journal/journal.ts'
 import { resourceKey } from '../../storage/journal/state.ts'
 import type { ResourceRecord } from '../../storage/journal/state.ts'
+import { appendChange, givenUp } from './change.ts'
 import type { DescribedConfig } from './describe-configs.ts'
 import { configType } from './topic-configs.ts'
 
@@ -49,9 +51,11 @@ type Configs = Readonly<Record<string, string>>
 
 export class ResourceConfigs {
   readonly #journal: Journal
+  readonly #clock: Clock
 
-  constructor(journal: Journal) {
+  constructor(journal: Journal, clock: Clock) {
     this.#journal = journal
+    this.#clock = clock
   }
 
   /** Resources with configs of their own. */
@@ -100,12 +104,12 @@ export class ResourceConfigs {
     const early = build(this.#own(resource, name))
     if ('kind' in early) return early
     if (options.validateOnly) return { kind: 'ok' }
-    const outcome = await this.#journal.append((state) => {
+    const outcome = await appendChange(this.#journal, this.#clock, (state) => {
       const built = build(state.resources.get(resourceKey(resource, name))?.configs ?? {})
       return 'kind' in built ? { kind: 'refused' as const, reason: built } : [{ type: 'resource-configs-set', resource, name, configs: built.configs }]
     })
     if (outcome.kind === 'refused') return outcome.reason
-    return outcome.kind === 'appended' ? { kind: 'ok' } : failed(KafkaError.REQUEST_TIMED_OUT, 'The broker is stopping.')
+    return outcome.kind === 'appended' ? { kind: 'ok' } : failed(KafkaError.REQUEST_TIMED_OUT, givenUp(outcome))
   }
 
   #own(resource: ResourceKind, name: string): Configs {

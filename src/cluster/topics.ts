@@ -12,6 +12,7 @@ import type { JournalState } from '../../storage/journal/state.ts'
 import type { PartitionLog } from '../../storage/partition/types.ts'
 import type { Config } from '../config/settings.ts'
 import type { Logger } from '../logging.ts'
+import { appendChange, givenUp } from './change.ts'
 import { topicConfigProblem } from './topic-configs.ts'
 import { OFFSETS_TOPIC, collisionKey, isInternalTopic, topicNameProblem } from './topic-names.ts'
 
@@ -67,8 +68,9 @@ export class Topics {
   }
 
   /** Checks everything and, unless `validateOnly`, creates the topic; it is durable and usable when this resolves. */
-  async create(spec: TopicSpec, options: { readonly validateOnly?: boolean } = {}): Promise<TopicOutcome> {
-    const { config, journal, env, log } = this.#deps
+  async create(spec: TopicSpec, options: { readonly validateOnly?: boolean; readonly timeoutMs?: number } = {}): Promise<TopicOutcome> {
+    const { journal, env, log } = this.#deps
+    const { clock } = env
     const checked = this.#check(spec)
     if (checked.kind === 'error') return checked
     const { partitions } = checked
@@ -90,10 +92,10 @@ export class Topics {
       const built = build(journal.state)
       return 'kind' in built ? built.reason : { kind: 'ok', topic: built }
     }
-    const outcome = await journal.append((state) => {
+    const outcome = await appendChange(journal, clock, (state) => {
       const built = build(state)
       return 'kind' in built ? built : [{ type: 'topic-created', topic: built }]
-    })
+    }, options.timeoutMs)
     switch (outcome.kind) {
       case 'appended': {
         const topic = journal.state.topics.get(id)
@@ -106,7 +108,7 @@ export class Topics {
         return outcome.reason
       case 'aborted':
       case 'unknown':
-        return error(KafkaError.REQUEST_TIMED_OUT, `The broker is stopping; whether the topic was created is ${outcome.kind}. (${config.store})`)
+        return error(KafkaError.REQUEST_TIMED_OUT, givenUp(outcome))
     }
   }
 
@@ -127,11 +129,15 @@ export class Topics {
     return outcome
   }
 
-  async delete(id: string): Promise<TopicOutcome> {
+  async delete(id: string, options: { readonly timeoutMs?: number } = {}): Promise<TopicOutcome> {
+    const { journal, env: { clock } } = this.#deps
     const topic = this.byId(id)
     if (topic === null) return error(KafkaError.UNKNOWN_TOPIC_ID, 'This server does not host this topic ID.')
-    const outcome = await this.#deps.journal.append((state) =>
-      state.topics.has(id) ? [{ type: 'topic-deleted', id }] : { kind: 'refused' as const, reason: 'gone' },
+    const outcome = await appendChange(
+      journal,
+      clock,
+      (state) => (state.topics.has(id) ? [{ type: 'topic-deleted', id }] : { kind: 'refused' as const, reason: 'gone' }),
+      options.timeoutMs,
     )
     switch (outcome.kind) {
       case 'appended':
@@ -142,7 +148,7 @@ export class Topics {
         return error(KafkaError.UNKNOWN_TOPIC_OR_PARTITION, 'This server does not host this topic-partition.')
       case 'aborted':
       case 'unknown':
-        return error(KafkaError.REQUEST_TIMED_OUT, 'The broker is stopping.')
+        return error(KafkaError.REQUEST_TIMED_OUT, givenUp(outcome))
     }
   }
 
@@ -151,8 +157,9 @@ export class Topics {
     name: string,
     count: number,
     assignments: readonly (readonly number[])[] | null,
-    options: { readonly validateOnly: boolean },
+    options: { readonly validateOnly: boolean; readonly timeoutMs?: number },
   ): Promise<TopicOutcome> {
+    const { journal, env: { clock } } = this.#deps
     const problem = (topic: TopicRecord | null): (TopicOutcome & { kind: 'error' }) | null => {
       if (topic === null) return error(KafkaError.UNKNOWN_TOPIC_OR_PARTITION, 'This server does not host this topic-partition.')
       if (count === topic.partitions) return error(KafkaError.INVALID_PARTITIONS, `Topic already has ${count} partition(s).`)
@@ -176,11 +183,11 @@ export class Topics {
     const early = problem(this.byName(name))
     if (early !== null) return early
     if (options.validateOnly) return { kind: 'ok', topic: this.byName(name)! }
-    const outcome = await this.#deps.journal.append((state) => {
+    const outcome = await appendChange(journal, clock, (state) => {
       const topic = topicByName(state, name)
-      const late = problem(topic)
-      return late === null ? [{ type: 'partitions-created', id: topic!.id, partitions: count }] : { kind: 'refused' as const, reason: late }
-    })
+      const reason = problem(topic)
+      return reason === null ? [{ type: 'partitions-created', id: topic!.id, partitions: count }] : { kind: 'refused' as const, reason }
+    }, options.timeoutMs)
     return this.#settled(outcome, name)
   }
 
@@ -190,6 +197,7 @@ export class Topics {
     change: (current: Readonly<Record<string, string>>) => Readonly<Record<string, string>> | { readonly code: number; readonly message: string },
     options: { readonly validateOnly: boolean },
   ): Promise<TopicOutcome> {
+    const { journal, env: { clock } } = this.#deps
     if (name === '') return error(KafkaError.INVALID_REQUEST, 'Default topic resources are not allowed.')
     const badName = topicNameProblem(name)
     if (badName !== null) return error(KafkaError.INVALID_TOPIC_EXCEPTION, badName)
@@ -204,7 +212,7 @@ export class Topics {
     const early = build(this.byName(name))
     if ('kind' in early) return early
     if (options.validateOnly) return { kind: 'ok', topic: this.byName(name)! }
-    const outcome = await this.#deps.journal.append((state) => {
+    const outcome = await appendChange(journal, clock, (state) => {
       const topic = topicByName(state, name)
       const built = build(topic)
       return 'kind' in built ? { kind: 'refused' as const, reason: built } : [{ type: 'topic-configs-set', id: topic!.id, configs: built.configs }]
@@ -214,7 +222,7 @@ export class Topics {
 
   #settled(outcome: JournalAppendOutcome<TopicOutcome & { kind: 'error' }>, name: string): TopicOutcome {
     if (outcome.kind === 'refused') return outcome.reason
-    if (outcome.kind !== 'appended') return error(KafkaError.REQUEST_TIMED_OUT, 'The broker is stopping.')
+    if (outcome.kind !== 'appended') return error(KafkaError.REQUEST_TIMED_OUT, givenUp(outcome))
     this.#deps.engine.syncTopics()
     const topic = this.byName(name)
     if (topic === null) return error(KafkaError.UNKNOWN_TOPIC_OR_PARTITION, 'The topic was deleted meanwhile.')

@@ -5,11 +5,9 @@ import { Metadata } from '../../protocol/messages/03-metadata.ts'
 import { Produce } from '../../protocol/messages/00-produce.ts'
 import { ApiVersions } from '../../protocol/messages/18-api-versions.ts'
 import { decodeResponseFrame, encodeRequestFrame } from '../../protocol/messages/header.ts'
-import { defaultOf, emptyOf, existsIn } from '../../protocol/schema/field.ts'
-import type { FieldSpec } from '../../protocol/schema/field.ts'
 import { registry } from '../../src/api/registry.ts'
 import type { RawClient } from '../support/raw-client.ts'
-import { batchOf, createTopic, freshName, isError, onlyHere, produceRequest, useBroker } from './support.ts'
+import { batchOf, createTopic, freshName, isError, onlyHere, plainRequest, produceRequest, useBroker } from './support.ts'
 
 const subject = useBroker()
 const software = { clientSoftwareName: 'test', clientSoftwareVersion: '1' }
@@ -128,7 +126,7 @@ describe('every advertised API answers in every advertised version', onlyHere, (
       for (let version = first; version <= last; version++) {
         for (const elements of [0, 1]) {
           const client = await subject.connect()
-          const request = { ...(plain(api.request, version, elements) as object), ...needed[api.key] }
+          const request = { ...(plainRequest(api.request, version, elements) as object), ...needed[api.key] }
           await client.send(api, version, request as never)
           await stillServed(client)
           client.close()
@@ -140,16 +138,6 @@ describe('every advertised API answers in every advertised version', onlyHere, (
 
 function frame(correlationId: number): Buffer {
   return Buffer.concat(encodeRequestFrame(Metadata, 9, { correlationId, clientId: 'x' }, { topics: [] }))
-}
-
-/** A request of zeroes, with so many elements in each of its arrays and null wherever null is allowed. */
-function plain(spec: FieldSpec, version: number, elements: number): unknown {
-  const { type } = spec
-  if (version >= spec.nullableSince && elements === 0) return null
-  if (type.kind === 'array') return Array.from({ length: elements }, () => plain(type.element, version, elements))
-  if (type.kind !== 'struct') return type.kind === 'string' && elements > 0 ? 'x' : emptyOf(type)
-  const fields = Object.entries(type.fields).filter(([, field]) => existsIn(field, version))
-  return Object.fromEntries(fields.map(([name, field]) => [name, field.type.kind === 'records' ? defaultOf(field) : plain(field, version, elements)]))
 }
 
 /** Fields without which zeroes are no request that gets an answer. */

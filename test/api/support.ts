@@ -20,6 +20,8 @@ import { Metadata } from '../../protocol/messages/03-metadata.ts'
 import { CreateTopics } from '../../protocol/messages/19-create-topics.ts'
 import { InitProducerId } from '../../protocol/messages/22-init-producer-id.ts'
 import type { DecodedResponseOf, RequestInputOf } from '../../protocol/schema/api.ts'
+import { defaultOf, emptyOf, existsIn } from '../../protocol/schema/field.ts'
+import type { FieldSpec } from '../../protocol/schema/field.ts'
 import { eventually, removeStore, startTestBroker } from '../support/broker.ts'
 import type { TestBroker } from '../support/broker.ts'
 import { RawClient } from '../support/raw-client.ts'
@@ -301,4 +303,14 @@ export async function freshProducerId(client: RawClient): Promise<number> {
 /** Fails unless `code` is the code of this name. */
 export function isError(code: number | undefined, name: keyof typeof KafkaError, message?: string | null): void {
   assert.equal(errorName(code ?? NaN), name, message ?? undefined)
+}
+
+/** A request of zeroes, with so many elements in each of its arrays and null wherever null is allowed. */
+export function plainRequest(spec: FieldSpec, version: number, elements: number): unknown {
+  const { type } = spec
+  if (version >= spec.nullableSince && elements === 0) return null
+  if (type.kind === 'array') return Array.from({ length: elements }, () => plainRequest(type.element, version, elements))
+  if (type.kind !== 'struct') return type.kind === 'string' && elements > 0 ? 'x' : emptyOf(type)
+  const fields = Object.entries(type.fields).filter(([, field]) => existsIn(field, version))
+  return Object.fromEntries(fields.map(([name, field]) => [name, field.type.kind === 'records' ? defaultOf(field) : plainRequest(field, version, elements)]))
 }
