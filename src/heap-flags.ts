@@ -12,4 +12,6 @@ const garbagePercent = 40
 export function tuneHeap(): void {
   setFlagsFromString('--external-memory-accounted-in-global-limit')
   setFlagsFromString(`--heap-growing-percent=${garbagePercent}`)
+  // Young generations stay at a megabyte or two instead of growing to 48 per heap: collections are more, and shorter.
+  setFlagsFromString('--semi-space-growth-factor=1')
 }

@@ -9,32 +9,49 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// latency produces one record after the other and waits for each.
+// latency produces one record after the other and waits for each, on every connection.
 func latency(o options) (map[string]any, error) {
-	client, err := newClient(o, producerOptions(o, 0)...)
-	if err != nil {
-		return nil, err
-	}
-	defer client.Close()
 	pool := values(o.size, 1024)
 	start := time.Now()
 	warm := start.Add(time.Duration(o.warmup * float64(time.Second)))
 	end := start.Add(time.Duration(o.seconds * float64(time.Second)))
-	var ms []float64
-	for i := 0; ; i++ {
-		sent := time.Now()
-		if sent.After(end) {
-			break
-		}
-		record := &kgo.Record{Value: pool[i%len(pool)], Partition: int32(i % o.partitions)}
-		if err := client.ProduceSync(context.Background(), record).FirstErr(); err != nil {
+	results := make([][]float64, o.connections)
+	errors := make([]error, o.connections)
+	var producers sync.WaitGroup
+	for c := range results {
+		client, err := newClient(o, producerOptions(o, 0)...)
+		if err != nil {
 			return nil, err
 		}
-		if sent.After(warm) {
-			ms = append(ms, float64(time.Since(sent).Nanoseconds())/1e6)
-		}
+		producers.Add(1)
+		go func() {
+			defer producers.Done()
+			defer client.Close()
+			for i := c; ; i++ {
+				sent := time.Now()
+				if sent.After(end) {
+					return
+				}
+				record := &kgo.Record{Value: pool[i%len(pool)], Partition: int32(i % o.partitions)}
+				if err := client.ProduceSync(context.Background(), record).FirstErr(); err != nil {
+					errors[c] = err
+					return
+				}
+				if sent.After(warm) {
+					results[c] = append(results[c], float64(time.Since(sent).Nanoseconds())/1e6)
+				}
+			}
+		}()
 	}
-	return map[string]any{"latencyMs": quantiles(ms)}, nil
+	producers.Wait()
+	var ms []float64
+	for c, one := range results {
+		if errors[c] != nil {
+			return nil, errors[c]
+		}
+		ms = append(ms, one...)
+	}
+	return map[string]any{"latencyMs": quantiles(ms), "recordsPerSecond": float64(len(ms)) / (o.seconds - o.warmup)}, nil
 }
 
 // produce keeps the client's buffer full, so that the broker is what limits it.
