@@ -30,6 +30,7 @@ import { laneCheckpointKey } from '../paths.ts'
 import type { Incarnation, LogVersion, Offset, Uuid } from '../types.ts'
 import { AppendGate } from './append-gate.ts'
 import { encodeCheckpoint, encodePartition } from './checkpoint-codec.ts'
+import { FlushBacklog } from './flush-backlog.ts'
 import { LaneUsage } from './lane-usage.ts'
 import { logStartControl } from './control-rows.ts'
 import { SupersededError, atOnce, recover, successorOf } from './recovery.ts'
@@ -39,6 +40,9 @@ import { purgeTopic } from './purge.ts'
 /** Control row that says nothing. */
 const CONTROL_NOTHING = 0
 const NO_TOPIC = 'AAAAAAAAAAAAAAAAAAAAAA'
+/** So much of the cache may be batches that are not flushed yet: what was evicted has to be read back to be flushed. */
+const backlogOfCache = 3 / 4
+const backlogBytesMin = 64 * 1024 * 1024
 /** Dead lanes that are collected at once, and tables that a start reads at once. */
 const LANES_AT_ONCE = 8
 const TABLES_AT_ONCE = 16
@@ -55,6 +59,8 @@ export interface EngineOptions {
   readonly checkpointIntervalMs: number
   readonly journalPollMs: number
   readonly cacheBytes: number
+  /** Bytes durable and not yet in tables, beyond which producers wait. Default: three quarters of the cache, at least 64 MiB. */
+  readonly backlogBytesMax?: number
   readonly producerExpirationMs: number
   /** How often old records are looked for; without it nothing is deleted by age or size. */
   readonly retentionCheckIntervalMs?: number
@@ -144,6 +150,7 @@ export class StorageEngine implements PartitionHost {
   readonly #deps: EngineDependencies
   readonly #topics = new Map<Uuid, TopicLogs>()
   readonly #usage = new LaneUsage()
+  readonly #backlog: FlushBacklog
   readonly #flusher: Flusher
   readonly #maintenance: TableMaintenance
   readonly #committedFiles: CommittedFiles
@@ -170,6 +177,8 @@ export class StorageEngine implements PartitionHost {
     this.env = deps.env
     this.lane = { brokerId: deps.options.nodeId, incarnation }
     this.cache = new HotCache(deps.options.cacheBytes)
+    const backlogBytesMax = deps.options.backlogBytesMax ?? Math.max(backlogBytesMin, deps.options.cacheBytes * backlogOfCache)
+    this.#backlog = new FlushBacklog(backlogBytesMax, () => this.#flusher.hurry())
     this.appends = new AppendGate(deps.env.clock, this)
     this.cold = deps.coldReads((topicId) => this.#tableOf(topicId))
     this.#committedFiles = new CommittedFiles({ env: deps.env, store: deps.store, trouble: (...args) => deps.observer.flush.trouble(...args) })
@@ -189,6 +198,7 @@ export class StorageEngine implements PartitionHost {
       readLane: (refs) => this.readLane(refs),
       options: deps.options.flush,
       observer: deps.observer.flush,
+      stuck: (topic, stuck) => this.#backlog.setStuck(topic.id, stuck),
       committed: (topic, files) => {
         this.#dirty = true
         this.#committedFiles.keep(topic, files)
@@ -224,17 +234,25 @@ export class StorageEngine implements PartitionHost {
   get pendingBytes(): number {
     return this.#writer.pendingBytes
   }
+  /** False while too much is accepted and not durable, or durable and not in the tables (P8). */
   get hasRoom(): boolean {
-    return this.#writer.hasRoom
+    return this.#writer.hasRoom && this.#backlog.hasRoom
+  }
+  /** Bytes durable and not yet in tables, of all topics whose tables can be written. */
+  get backlogBytes(): number {
+    return this.#backlog.bytes
   }
   /** How long the oldest write to the lane has been under way, milliseconds. */
   get oldestInflightMs(): number {
     return this.#writer.oldestInflightMs
   }
 
-  /** Calls back once the lane has room again, or is over; `appends` queues for it. */
+  /** Calls back once there is room again, or the lane is over; `appends` queues for it. */
   whenRoom(callback: () => void): void {
-    this.#writer.whenRoom(callback)
+    if (this.#writer.state !== 'open') return callback()
+    this.#backlog.whenRoom(() => {
+      this.#writer.whenRoom(callback)
+    })
   }
 
   topics(): Iterable<TopicLogs> {
@@ -290,14 +308,18 @@ export class StorageEngine implements PartitionHost {
 
   batchDurable(log: StoredPartitionLog, entry: BatchEntry): void {
     if (entry.ref !== null) this.#usage.retain(entry.ref)
+    this.#backlog.add(entry.topicId, entry.batchBytes)
     this.#changed(log)
     const topic = this.#topics.get(log.topicId)
-    if (topic !== undefined && this.#flushing) this.#flusher.touch(topic)
+    if (topic !== undefined && this.#flushing) this.#flusher.touch(topic, entry.batchBytes)
     this.cache.trim()
   }
 
   batchReleased(entry: BatchEntry): void {
-    if (entry.ref !== null) this.#usage.release(entry.ref)
+    if (entry.ref !== null) {
+      this.#usage.release(entry.ref)
+      this.#backlog.remove(entry.topicId, entry.batchBytes)
+    }
     this.#dirty = true
     const log = this.partition(entry.topicId, entry.partition)
     if (log !== null) this.#partitionLines.delete(log)
@@ -487,6 +509,7 @@ export class StorageEngine implements PartitionHost {
     this.#fenced = true
     this.#stop.abort()
     this.#writer.abandon()
+    this.#backlog.release()
     for (const topic of this.#topics.values()) for (const log of topic.logs) log.close()
     void this.#flusher.close()
     void this.#maintenance.close()
@@ -610,6 +633,7 @@ export class StorageEngine implements PartitionHost {
     } finally {
       this.#stop.abort()
       this.#writer.abandon()
+      this.#backlog.release()
       for (const topic of this.#topics.values()) for (const log of topic.logs) log.close()
       await Promise.race([Promise.all([this.#flusher.close(), this.#maintenance.close(), this.#committedFiles.close(), ...this.#loops]), over])
       timer.cancel()

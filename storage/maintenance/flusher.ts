@@ -46,6 +46,8 @@ export interface FlusherDependencies {
   readonly observer: FlushObserver
   /** After each commit of ours: maintenance looks whether a checkpoint or a compaction is due, and keeps an eye on the files. */
   readonly committed: (topic: FlushableTopic, files: readonly CommittedFile[]) => void
+  /** After each flush: whether it could not take what there is, so that the table falls behind whatever producers do. */
+  readonly stuck?: (topic: FlushableTopic, stuck: boolean) => void
 }
 
 export interface FlusherOptions {
@@ -79,6 +81,10 @@ interface TopicState {
   dueAtMs: number
   running: Promise<void> | null
   lastStartMs: number
+  /** Bytes that became durable since a flush was begun: a sum over all partitions for every batch would cost too much. */
+  bytesSinceStart: number
+  /** The last flush failed. */
+  resting: boolean
 }
 
 export class Flusher {
@@ -93,15 +99,19 @@ export class Flusher {
     this.#deps = deps
   }
 
-  /** To be called when a batch of the topic became durable: schedules a flush. Cheap when one is scheduled already. */
-  touch(topic: FlushableTopic): void {
+  /** To be called when a batch of so many bytes became durable: schedules a flush. Cheap when one is scheduled already. */
+  touch(topic: FlushableTopic, bytes = 0): void {
     if (this.#closed) return
     const state = this.#stateOf(topic)
+    state.bytesSinceStart += bytes
+    const { flushIntervalMs, flushBytes } = topic.config
+    const isMany = state.bytesSinceStart >= flushBytes
     if (state.timer !== null || state.running !== null) {
-      if (state.running === null && state.dueAtMs > this.#now() && unflushedBytes(topic) >= topic.config.flushBytes) this.#arm(state, 0)
+      if (isMany && state.running === null && !state.resting && state.dueAtMs > this.#now()) this.#arm(state, 0)
       return
     }
-    this.#arm(state, Math.max(0, state.lastStartMs + topic.config.flushIntervalMs - this.#now(), Math.min(topic.config.flushIntervalMs, GATHER_MS)))
+    const waitMs = Math.max(state.lastStartMs + flushIntervalMs - this.#now(), Math.min(flushIntervalMs, GATHER_MS))
+    this.#arm(state, isMany || unflushedBytes(topic) >= flushBytes ? 0 : Math.max(0, waitMs))
   }
 
   /** Flushes everything that is durable now, for an orderly stop. Resolves when done or when the signal aborts. */
@@ -127,6 +137,11 @@ export class Flusher {
     signal.removeEventListener('abort', onAbort)
   }
 
+  /** Flushes that are scheduled begin now, but for those that rest after a failure. */
+  hurry(): void {
+    for (const state of this.#states.values()) if (state.timer !== null && !state.resting && state.dueAtMs > this.#now()) this.#arm(state, 0)
+  }
+
   forget(topicId: string): void {
     const state = this.#states.get(topicId)
     state?.timer?.cancel()
@@ -144,7 +159,7 @@ export class Flusher {
   #stateOf(topic: FlushableTopic): TopicState {
     let state = this.#states.get(topic.id)
     if (state === undefined) {
-      state = { topic, timer: null, dueAtMs: Infinity, running: null, lastStartMs: -Infinity }
+      state = { topic, timer: null, dueAtMs: Infinity, running: null, lastStartMs: -Infinity, bytesSinceStart: 0, resting: false }
       this.#states.set(topic.id, state)
     }
     return state
@@ -173,9 +188,12 @@ export class Flusher {
     const work = async (): Promise<void> => {
       await this.#slot()
       state.lastStartMs = this.#now()
+      state.bytesSinceStart = 0
       let restMs = 0
       try {
         if (!topic.deleted && !this.#abort.signal.aborted) restMs = await this.#flush(topic)
+        // What an open transaction holds back is nothing that more flushing could help.
+        this.#deps.stuck?.(topic, restMs > 0 || (unflushedBytes(topic) > 0 && planRuns(topic).length === 0))
       } catch (error) {
         // A predecessor that does not know its end yet may have flushed these batches and collected their segment.
         if (error instanceof LaneObjectMissingError) await topic.table.poll().catch(() => undefined)
@@ -183,11 +201,13 @@ export class Flusher {
           this.#deps.observer.trouble(topic.name, 'the table could not be flushed; its records stay in the lanes and the flush is tried again', error)
         }
         restMs = this.#deps.options.retryMs
+        this.#deps.stuck?.(topic, true)
       } finally {
         this.#active--
         this.#waiting.shift()?.()
         state.running = null
       }
+      state.resting = restMs > 0
       if (topic.deleted || this.#closed || unflushedBytes(topic) === 0) return
       const nextMs = unflushedBytes(topic) >= topic.config.flushBytes ? 0 : state.lastStartMs + topic.config.flushIntervalMs - this.#now()
       this.#arm(state, Math.max(0, restMs, nextMs))
