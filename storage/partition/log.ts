@@ -453,7 +453,6 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     return this.#epochs.endOffset(leaderEpoch, this.leaderEpoch, this.#logEnd)
   }
 
-  /** Leader epoch under which the record at `offset` was written, -1 when the history does not say. */
   epochOf(offset: Offset): number {
     return this.#epochs.epochOf(offset)
   }

@@ -5,7 +5,7 @@
  * Rows are found by the offset column wherever they are: other programs may rewrite files at any time (P7). A file that is gone means that
  * the table moved on: its newer commits are read, and the search starts again.
  */
-import { lastOffset as lastOffsetOf } from '../../protocol/records/batch.ts'
+import { baseOffset as baseOffsetOf, lastOffset as lastOffsetOf, patchBatch } from '../../protocol/records/batch.ts'
 import type { SnapshotView, TableFile } from '../delta/snapshot.ts'
 import { dataFileKey } from '../delta/snapshot.ts'
 import type { DeltaTable } from '../delta/table.ts'
@@ -260,13 +260,18 @@ export class TableReads implements ColdReads {
   async #decodePart(log: PartitionLog, table: DeltaTable, part: ChunkPart): ReturnType<ParquetCodec['decode']> {
     const { parquet, options } = this.#deps
     const inputs = await Promise.all(part.files.map((file) => this.#open(table, file)))
-    return await parquet.decode({
+    const decoded = await parquet.decode({
       file: inputs,
       fromOffset: part.fromOffset,
       endOffset: part.endOffset,
       maxBytes: CHUNK_BYTES,
       compression: options.compressionOf(log.topicId),
     })
+    for (const { bytes, lastOffset } of decoded.batches) {
+      // Of the last record: a batch may go over the end of an epoch, and who has read it must not seem to be beyond that end (KIP-320).
+      patchBatch(bytes, 0, { baseOffset: baseOffsetOf(bytes, 0), leaderEpoch: log.epochOf(lastOffset) })
+    }
+    return decoded
   }
 
   async #open(table: DeltaTable, file: TableFile): Promise<ParquetInput> {

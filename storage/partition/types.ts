@@ -99,6 +99,8 @@ export interface PartitionLog {
   offsetOfMaxTimestamp(): Promise<OffsetAndTimestamp | null>
   /** Of the largest epoch <= `leaderEpoch`: its end offset; null when unknown (OffsetForLeaderEpoch, KIP-320). */
   endOffsetForEpoch(leaderEpoch: number): EpochEnd | null
+  /** Leader epoch under which the record at `offset` was written, -1 when the history does not say. */
+  epochOf(offset: Offset): number
   /** Calls `listener` whenever the high watermark, the last stable offset or the state of the log changes. Returns the unsubscribe function. */
   onAdvance(listener: () => void): () => void
 }

@@ -199,6 +199,10 @@ export class MemoryLog implements PartitionLog {
     return Promise.resolve(null)
   }
 
+  epochOf(): number {
+    return this.leaderEpoch
+  }
+
   endOffsetForEpoch(): null {
     return null
   }

@@ -35,7 +35,7 @@ class World {
   })
   readonly parquet = new InlineParquet()
   readonly table = this.open()
-  readonly log = { topicId, partition: 0, logStartOffset: 0, leaderEpoch: 9 } as PartitionLog
+  readonly log = { topicId, partition: 0, logStartOffset: 0, leaderEpoch: 9, epochOf: () => 9 } as unknown as PartitionLog
 
   open(): DeltaTable {
     return new DeltaTable(this.store, this.env, location, { checkpoints: new InlineCheckpointEngine() })

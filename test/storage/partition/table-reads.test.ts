@@ -36,7 +36,7 @@ class World {
     tableOf: async () => this.table,
     options: { cacheBytes: 1 << 20, compressionOf: () => 'none' },
   })
-  readonly log = { topicId, partition: 0, logStartOffset: 0, leaderEpoch: 1 } as PartitionLog
+  readonly log = { topicId, partition: 0, logStartOffset: 0, leaderEpoch: 1, epochOf: () => 1 } as unknown as PartitionLog
   next = 0
 
   async write(offsets: readonly number[], statistics = true): Promise<AddFile> {
