@@ -13,7 +13,7 @@ process.env['KAFKAJS_NO_PARTITIONER_WARNING'] = '1'
 const fast = ['--group-initial-rebalance-delay-ms', '0', '--table-flush-interval-ms', '100', '--lane-checkpoint-interval-ms', '200']
 
 function client(broker: TestBroker): Kafka {
-  return new Kafka({ brokers: [broker.address], logLevel: logLevel.NOTHING, retry: { retries: 20, initialRetryTime: 50, maxRetryTime: 500 } })
+  return new Kafka({ brokers: [broker.address], logLevel: logLevel.NOTHING, retry: { retries: 100, initialRetryTime: 50, maxRetryTime: 500 } })
 }
 
 interface Seen {

@@ -8,7 +8,7 @@ import type { TestBroker } from '../support/broker.ts'
 const fast = ['--group-initial-rebalance-delay-ms', '0', '--table-flush-interval-ms', '100', '--lane-checkpoint-interval-ms', '200']
 
 function options(broker: TestBroker): { clientId: string; bootstrapBrokers: string[]; retries: number; retryDelay: number } {
-  return { clientId: 'platformatic', bootstrapBrokers: [broker.address], retries: 20, retryDelay: 100 }
+  return { clientId: 'platformatic', bootstrapBrokers: [broker.address], retries: 100, retryDelay: 100 }
 }
 
 async function produce(broker: TestBroker, topic: string, values: readonly string[], compression: 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd'): Promise<void> {
