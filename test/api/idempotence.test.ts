@@ -136,6 +136,39 @@ describe('a retry', () => {
   })
 })
 
+describe('connections that die', () => {
+  test('under the requests: every batch is there once, in order', async () => {
+    const producer = await Producer.create(subject.client)
+    const batches = 40
+    let died = 0
+    for (let sequence = 0; sequence < batches; ) {
+      // Up to five in flight; the connection ends at once, soon, or not at all.
+      const client = await subject.connect()
+      const sent = Array.from({ length: Math.min(5, batches - sequence) }, (_, ahead) => client.send(Produce, 9, produceRequest(producer.topic, producer.batch(sequence + ahead))))
+      const fate = sequence % 3
+      if (fate === 0) client.close()
+      else if (fate === 1) setTimeout(() => client.close(), 1)
+      const answers = await Promise.allSettled(sent)
+      for (const answer of answers) {
+        if (answer.status === 'rejected') {
+          died++
+          // As a client does: again from the first one that was not answered, over another connection.
+          assert.equal(await producer.ok(sequence), sequence)
+          sequence++
+          break
+        }
+        const { errorCode, baseOffset } = answer.value.responses[0]!.partitionResponses[0]!
+        assert.deepEqual([errorCode, baseOffset], [0, sequence])
+        sequence++
+      }
+      client.close()
+    }
+    assert.ok(died > 0)
+    const found = await readFrom(subject.client, producer.topic)
+    assert.deepEqual(found.map(({ offset, value }) => [offset, value]), Array.from({ length: batches }, (_, sequence) => [sequence, `s${sequence}`]))
+  })
+})
+
 describe('sequences and epochs', () => {
   test('a gap is OUT_OF_ORDER_SEQUENCE_NUMBER, and the right one is still taken', async () => {
     const producer = await Producer.create(subject.client)
