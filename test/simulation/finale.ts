@@ -14,7 +14,8 @@ import type { World } from './world.ts'
 /** Longer than the second pass over a deleted topic's folder takes to come. */
 const PURGED_MS = 65_000
 
-export async function finale(world: World, clients: readonly { readonly done: Promise<void> }[], settings: BrokerSettings): Promise<void> {
+export async function finale(world: World, clients: readonly { readonly done: Promise<void> }[], before: BrokerSettings): Promise<void> {
+  const settings = { ...before, skew: null }
   for (const broker of world.brokers) {
     broker.door.rules = []
     broker.process.disarm()

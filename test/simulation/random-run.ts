@@ -6,6 +6,7 @@ import { finale } from './finale.ts'
 import type { TopicLedger } from './ledger.ts'
 import type { BrokerSettings, SimBroker } from './sim-broker.ts'
 import type { SimEnv } from './sim-env.ts'
+import { skewOf } from './skewed-store.ts'
 import { World } from './world.ts'
 
 export async function randomRun(seed: number, onTrace?: (line: string) => void): Promise<World> {
@@ -56,7 +57,7 @@ class Script {
     // Creation needs a broker that serves.
     while (this.#world.leader() === null) await this.#replace()
     const created = Promise.all([creation, ...this.#creations]).then(() => true)
-    while ((await Promise.race([created, env.clock.sleep(3000).then(() => false)])) === false) {
+    while (!(await Promise.race([created, env.clock.sleep(3000).then(() => false)]))) {
       if (this.#world.leader() === null || this.#world.leader()!.process.paused) await this.#replace()
     }
     await finale(this.#world, this.#clients, this.#settings)
@@ -166,6 +167,7 @@ function settingsOf(env: SimEnv, isLong: boolean): BrokerSettings {
       maintenance: { compaction: isLong || env.oneIn(2), parquetCompression: 'none', logRetentionMs: 86_400_000, deletedFileRetentionMs: 86_400_000 },
     },
     topic: { flushIntervalMs: isLong ? 15 : 20 + env.below(400), flushBytes: 300 + env.below(10_000) },
+    skew: skewOf(env.below(12), 60),
     coldCacheBytes: env.oneIn(5) ? 0 : env.below(50_000),
     tableCheckpointEvery: env.oneIn(4) ? 2 + env.below(6) : 0,
     rebuiltCodec: env.oneIn(3) ? 'lz4' : 'none',

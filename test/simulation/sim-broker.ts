@@ -18,11 +18,15 @@ import type { StoredPartitionLog } from '../../storage/partition/log.ts'
 import { TableReads } from '../../storage/partition/table-reads.ts'
 import type { AppendOutcome, DurableOutcome, ReadOutcome, ReadRequest, TopicLogConfig } from '../../storage/partition/types.ts'
 import { SimProcess } from './sim-env.ts'
+import { SkewedStore } from './skewed-store.ts'
+import type { Skew } from './skewed-store.ts'
 import type { World } from './world.ts'
 
 export interface BrokerSettings {
   readonly engine: EngineOptions
   readonly topic: Pick<TopicLogConfig, 'flushBytes' | 'flushIntervalMs'>
+  /** What the store is slow for. */
+  readonly skew: Skew | null
   readonly coldCacheBytes: number
   /** Every so many commits a checkpoint of the table's log is written; 0 for never. */
   readonly tableCheckpointEvery: number
@@ -99,7 +103,9 @@ export class SimBroker {
     const world = this.#world
     const { parquet } = world
     const env = this.process
-    const store: ObjectStore = new RetryingStore(this.process.store(this.door), env, { attempts: 4, delayMs: 5, delayMaxMs: 50 })
+    const { skew } = this.settings
+    const door = skew === null ? this.door : new SkewedStore(this.door, world.env, skew)
+    const store: ObjectStore = new RetryingStore(this.process.store(door), env, { attempts: 4, delayMs: 5, delayMaxMs: 50 })
     const journal = await Journal.open(store, env, { snapshotEveryChanges: 7 })
     this.journal = journal
     const { settings } = this

@@ -7,6 +7,7 @@ import type { FaultRule } from '../../storage/objects/faulty-store.ts'
 import { Consumer, Producer } from './clients.ts'
 import { finale } from './finale.ts'
 import type { BrokerSettings, SimBroker } from './sim-broker.ts'
+import { skewOf } from './skewed-store.ts'
 import { World } from './world.ts'
 
 export const systematicModes = ['crash', 'pause', 'crashRecovering', 'pauseRecovering', 'twins', 'crashClosing'] as const
@@ -15,7 +16,7 @@ export type SystematicMode = (typeof systematicModes)[number]
 /** The store answers after a moment and does what it is asked for; only accidents happen. */
 const calm: FaultRule = { delayMs: [1, 1] }
 
-const settings: BrokerSettings = {
+const calmly: Omit<BrokerSettings, 'skew'> = {
   engine: {
     nodeId: 1,
     lane: { lingerMs: 2, inflightMax: 3, segmentBytesMax: 600, bufferBytesMax: 100_000 },
@@ -44,7 +45,8 @@ export async function systematicRun(mode: SystematicMode, k: number, onTrace?: (
 
 async function script(world: World, mode: SystematicMode, k: number): Promise<void> {
   const { env } = world
-  let broker = await serve(world)
+  const settings = { ...calmly, skew: skewOf(k, 25) }
+  let broker = await serve(world, settings)
   const topic = await world.createTopic('kept', 2, {})
   const passing = await world.createTopic('passing', 1, {})
   const clients: { readonly done: Promise<void> }[] = []
@@ -82,22 +84,22 @@ async function script(world: World, mode: SystematicMode, k: number): Promise<vo
     await env.clock.sleep(env.below(150))
   } else if (struck && victim.process.paused) {
     await env.clock.sleep(5)
-    broker = await serve(world)
+    broker = await serve(world, settings)
     await env.clock.sleep(env.below(120))
     victim.process.resume(env.oneIn(2))
     await env.clock.sleep(env.below(120))
   } else {
     await env.clock.sleep(5)
-    broker = await serve(world)
+    broker = await serve(world, settings)
     await env.clock.sleep(env.below(200))
   }
   if (struck) world.count('accidents')
-  if (!broker.serving) await serve(world)
+  if (!broker.serving) await serve(world, settings)
   await deletion
   await finale(world, clients, settings)
 }
 
-async function serve(world: World): Promise<SimBroker> {
+async function serve(world: World, settings: BrokerSettings): Promise<SimBroker> {
   const broker = world.startBroker(settings, [calm])
   await broker.started
   return broker
