@@ -85,6 +85,13 @@ interface TopicState {
   bytesSinceStart: number
   /** The last flush failed. */
   resting: boolean
+  /** Files of the commit after this one, written while this one is on its way. */
+  ahead: WrittenAhead | null
+}
+
+interface WrittenAhead {
+  readonly runs: readonly PlannedRun[]
+  readonly files: Promise<readonly WrittenFile[]>
 }
 
 export class Flusher {
@@ -154,12 +161,13 @@ export class Flusher {
     this.#abort.abort()
     for (const state of this.#states.values()) state.timer?.cancel()
     await Promise.all(Array.from(this.#states.values(), async (state) => state.running))
+    await Promise.allSettled(Array.from(this.#states.values(), async (state) => state.ahead?.files))
   }
 
   #stateOf(topic: FlushableTopic): TopicState {
     let state = this.#states.get(topic.id)
     if (state === undefined) {
-      state = { topic, timer: null, dueAtMs: Infinity, running: null, lastStartMs: -Infinity, bytesSinceStart: 0, resting: false }
+      state = { topic, timer: null, dueAtMs: Infinity, running: null, lastStartMs: -Infinity, bytesSinceStart: 0, resting: false, ahead: null }
       this.#states.set(topic.id, state)
     }
     return state
@@ -191,7 +199,7 @@ export class Flusher {
       state.bytesSinceStart = 0
       let restMs = 0
       try {
-        if (!topic.deleted && !this.#abort.signal.aborted) restMs = await this.#flush(topic)
+        if (!topic.deleted && !this.#abort.signal.aborted) restMs = await this.#flush(state)
         // What an open transaction holds back is nothing that more flushing could help.
         this.#deps.stuck?.(topic, restMs > 0 || (unflushedBytes(topic) > 0 && planRuns(topic).length === 0))
       } catch (error) {
@@ -209,7 +217,7 @@ export class Flusher {
       }
       state.resting = restMs > 0
       if (topic.deleted || this.#closed || unflushedBytes(topic) === 0) return
-      const nextMs = unflushedBytes(topic) >= topic.config.flushBytes ? 0 : state.lastStartMs + topic.config.flushIntervalMs - this.#now()
+      const nextMs = state.ahead !== null || unflushedBytes(topic) >= topic.config.flushBytes ? 0 : state.lastStartMs + topic.config.flushIntervalMs - this.#now()
       this.#arm(state, Math.max(0, restMs, nextMs))
     }
     state.running = work()
@@ -222,7 +230,8 @@ export class Flusher {
   }
 
   /** Gives how long to rest before the next try, 0 after a success. */
-  async #flush(topic: FlushableTopic): Promise<number> {
+  async #flush(state: TopicState): Promise<number> {
+    const { topic } = state
     await topic.ensureTable()
     const startedMs = this.#now()
     for (let attempt = 0; attempt < REPLANS_MAX; attempt++) {
@@ -230,14 +239,20 @@ export class Flusher {
         this.#deps.observer.trouble(topic.name, 'the table holds more than this process has written: another one has taken over')
         return this.#deps.options.retryMs
       }
-      const runs = planRuns(topic)
+      const ahead = await this.#takeAhead(state)
+      const runs = ahead?.runs ?? planRuns(topic)
       if (runs.length === 0) return 0
       // Looked at before files are written in vain, and read anew, since outsiders lift what they have imposed.
       if (topic.table.suspended !== null) {
         const { suspended } = await topic.table.poll()
-        if (suspended !== null) return this.#suspended(topic, suspended)
+        if (suspended !== null) {
+          if (ahead !== null) await this.#discard(topic, ahead.files)
+          return this.#suspended(topic, suspended)
+        }
       }
-      const files = await this.#write(topic, runs)
+      const writeAhead = (): void => this.#writeAhead(state, runs)
+      if (ahead !== null) writeAhead()
+      const files = ahead?.files ?? (await this.#write(topic, runs, writeAhead))
       if (topic.deleted) return 0
       const change = changeOf(runs, files, topic.id, this.#deps.env)
       const outcome = await this.#commit(topic, change)
@@ -268,6 +283,30 @@ export class Flusher {
     }
     this.#deps.observer.trouble(topic.name, `the flush lost against other writers of the table ${REPLANS_MAX} times`)
     return this.#deps.options.retryMs
+  }
+
+  /** While much is waiting, the next files are written during the commit: the worker need not wait for the store, nor the store for it. */
+  #writeAhead(state: TopicState, runs: readonly PlannedRun[]): void {
+    const { topic } = state
+    if (state.ahead !== null || topic.deleted || this.#abort.signal.aborted) return
+    const next = planRuns(topic, runs)
+    if (next.reduce((bytes, { run }) => bytes + run.bytes, 0) < commitBytesMax(topic) / 2) return
+    const files = this.#write(topic, next)
+    // Whoever takes them hears of it; nobody may.
+    files.catch(() => undefined)
+    state.ahead = { runs: next, files }
+  }
+
+  /** What was written ahead, if it is what a plan made now would begin with; else the files go. */
+  async #takeAhead(state: TopicState): Promise<{ readonly runs: readonly PlannedRun[]; readonly files: readonly WrittenFile[] } | null> {
+    const { ahead, topic } = state
+    if (ahead === null) return null
+    state.ahead = null
+    const files = await ahead.files
+    const isCurrent = ahead.runs.every(({ log, run, txn }) => run.fromOffset === log.flushedOffset && txn === txnOf(topic, log))
+    if (isCurrent) return { runs: ahead.runs, files }
+    await this.#discard(topic, files)
+    return null
   }
 
   /** Repeats the same change until its outcome is known: an unknown one may land later and must never be built a second time. */
@@ -330,12 +369,16 @@ export class Flusher {
     }
   }
 
-  async #write(topic: FlushableTopic, runs: readonly PlannedRun[]): Promise<WrittenFile[]> {
+  /** `encoded` is called when the worker is done with all of them. */
+  async #write(topic: FlushableTopic, runs: readonly PlannedRun[], encoded?: () => void): Promise<WrittenFile[]> {
     const files: WrittenFile[] = []
     const queue = [...runs]
+    let unencoded = runs.length
     const lane = async (): Promise<void> => {
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-        const file = await this.#writeRun(topic, next)
+        const file = await this.#writeRun(topic, next, () => {
+          if (--unencoded === 0) encoded?.()
+        })
         if (file !== null) files.push(file)
       }
     }
@@ -343,7 +386,7 @@ export class Flusher {
     return files
   }
 
-  async #writeRun(topic: FlushableTopic, { log, run }: PlannedRun): Promise<WrittenFile | null> {
+  async #writeRun(topic: FlushableTopic, { log, run }: PlannedRun, done: () => void): Promise<WrittenFile | null> {
     const batches = await this.#bytesOf(run)
     const encoded = await this.#deps.workers.encode({
       partition: log.partition,
@@ -352,6 +395,7 @@ export class Flusher {
       endOffset: run.endOffset,
       compression: this.#deps.options.parquetCompression,
     })
+    done()
     for (const bad of encoded.unreadable) await this.#quarantine(topic, log.partition, run, batches, bad)
     if (encoded.parquet === null || encoded.rows === 0) return null
     const path = dataFilePath(log.partition, run.fromOffset, this.#deps.env.uuid())
@@ -424,17 +468,28 @@ export function adoptFlushed(topic: FlushableTopic): StoredPartitionLog | null {
   return ahead
 }
 
-function planRuns(topic: FlushableTopic): PlannedRun[] {
+/** What comes next, or what comes after `previous` has been committed. Partitions share the room of a commit. */
+function planRuns(topic: FlushableTopic, previous: readonly PlannedRun[] = []): PlannedRun[] {
   const runs: PlannedRun[] = []
-  let room = Math.max(Math.min(topic.config.flushBytes, COMMIT_BYTES_MAX), 1)
-  for (const log of topic.logs) {
-    if (log.unflushedBytes === 0) continue
-    const run = log.flushRun(room)
+  const waiting = topic.logs.filter((log) => log.unflushedBytes > 0)
+  const ends = new Map(previous.map(({ log, run }) => [log, run.endOffset]))
+  let room = commitBytesMax(topic)
+  for (const [i, log] of waiting.entries()) {
+    const before = ends.get(log)
+    const run = log.flushRun(Math.max(1, room / (waiting.length - i)), before)
     if (run === null) continue
-    runs.push({ log, run, txn: topic.table.snapshot.txn(flushAppId(topic.id, log.partition)) ?? null })
-    room = Math.max(1, room - run.bytes)
+    runs.push({ log, run, txn: before ?? txnOf(topic, log) })
+    room -= run.bytes
   }
   return runs
+}
+
+function commitBytesMax(topic: FlushableTopic): number {
+  return Math.max(Math.min(topic.config.flushBytes, COMMIT_BYTES_MAX), 1)
+}
+
+function txnOf(topic: FlushableTopic, log: StoredPartitionLog): number | null {
+  return topic.table.snapshot.txn(flushAppId(topic.id, log.partition)) ?? null
 }
 
 function changeOf(runs: readonly PlannedRun[], files: readonly WrittenFile[], topicId: string, env: Env): TableChange {

@@ -459,11 +459,11 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
 
   // ---- flush ------------------------------------------------------------------------------------------------------------------
 
-  /** The next durable, unflushed batches, at least one where there is any, at most about `bytesMax`. */
-  flushRun(bytesMax: number): FlushRun | null {
+  /** The next durable batches that are not flushed, or those from `fromOffset` on, at least one where there is any, at most about `bytesMax`. */
+  flushRun(bytesMax: number, fromOffset: Offset = this.#flushed): FlushRun | null {
     const entries: BatchEntry[] = []
     let bytes = 0
-    for (let i = this.#firstEntryAtOrAfter(this.#flushed); i < this.#entries.length; i++) {
+    for (let i = this.#firstEntryAtOrAfter(fromOffset); i < this.#entries.length; i++) {
       const entry = this.#entries[i]!
       if (entry.lastOffset >= this.lastStableOffset) break
       if (entries.length > 0 && bytes + entry.batchBytes > bytesMax) break
@@ -471,7 +471,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
       bytes += entry.batchBytes
     }
     const last = entries.at(-1)
-    return last === undefined ? null : { fromOffset: this.#flushed, endOffset: last.lastOffset + 1, entries, bytes }
+    return last === undefined ? null : { fromOffset, endOffset: last.lastOffset + 1, entries, bytes }
   }
 
   /** Everything below `offset` is in the table. Only moves forward. */

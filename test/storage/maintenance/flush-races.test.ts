@@ -106,7 +106,7 @@ inWorld('a burst shares a file, what comes later waits for its interval, and man
   assert.ok(world.commits[1]!.atMs >= 1000 && world.commits[1]!.atMs < 1100)
   await world.produce(Array.from({ length: 20 }, () => 'x'.repeat(4000)))
   await world.env.clock.sleep(20)
-  assert.equal(world.commits.length, 3, 'table.flush.bytes')
+  assert.ok(world.commits.length >= 3, 'table.flush.bytes')
   await world.flushed()
   assert.equal(world.table.snapshot.txn(flushAppId(topicId, 0)), 24)
   await world.env.clock.sleep(100_000)
