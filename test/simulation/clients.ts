@@ -161,6 +161,12 @@ export class Consumer {
       const broker = this.#world.leader()
       const maxBytes = env.oneIn(4) ? 1 : 200 + env.below(20_000)
       const reply = broker === null ? null : await fetchFrom(this.#world, broker, this.#ledger, this.#next, maxBytes)
+      if (reply?.kind === 'outOfRange' && this.#next < this.#ledger.mayBeginAt) {
+        // auto.offset.reset=earliest
+        const earliest = broker!.partition(this.#ledger.topic.record.id, this.#ledger.partition)?.logStartOffset ?? 0
+        this.#next = Math.max(this.#next, earliest)
+        this.#greatest = Math.max(this.#greatest, this.#next)
+      }
       if (reply === null || reply.kind !== 'records' || reply.bytes === 0) {
         if (this.#world.draining && reply?.kind === 'records' && this.#next === this.#greatest) return
         await env.clock.sleep(5 + env.below(30))
@@ -174,6 +180,34 @@ export class Consumer {
   }
 }
 
+/** Deletes records from time to time (DeleteRecords), never more than consumers have seen. */
+export class Deleter {
+  readonly done: Promise<void>
+  readonly #world: World
+  readonly #ledger: PartitionLedger
+
+  constructor(world: World, ledger: PartitionLedger) {
+    this.#world = world
+    this.#ledger = ledger
+    this.done = this.#run()
+  }
+
+  async #run(): Promise<void> {
+    const { env } = this.#world
+    while (!this.#world.draining && !this.#ledger.topic.deleteRequested) {
+      await env.clock.sleep(env.below(800))
+      const broker = this.#world.leader()
+      const below = env.below(this.#ledger.seen.size + 1)
+      if (broker === null || below === 0) continue
+      this.#ledger.mayBeginAt = Math.max(this.#ledger.mayBeginAt, below)
+      broker.deleteRecords(this.#ledger.topic.record.id, this.#ledger.partition, below, (logStart) => {
+        this.#world.count('deletions of records')
+        this.#ledger.beginsAt = Math.max(this.#ledger.beginsAt, logStart)
+      })
+    }
+  }
+}
+
 /** One fetch; null when no answer came in time. */
 export async function fetchFrom(world: World, broker: SimBroker, ledger: PartitionLedger, fromOffset: number, maxBytes: number): Promise<FetchReply | null> {
   const { promise, resolve } = Promise.withResolvers<FetchReply | null>()
@@ -182,7 +216,7 @@ export async function fetchFrom(world: World, broker: SimBroker, ledger: Partiti
   const reply = await promise
   timer.cancel()
   // A broker that has not heard of its successor yet cannot know what consumers have read there.
-  if (reply?.kind === 'outOfRange' && !ledger.topic.deleteRequested && !world.hasServedAfter(broker)) {
+  if (reply?.kind === 'outOfRange' && fromOffset >= ledger.mayBeginAt && !ledger.topic.deleteRequested && !world.hasServedAfter(broker)) {
     world.fail(`P1: ${ledger.name}@${fromOffset} is out of range at ${broker.name}`)
   }
   return reply

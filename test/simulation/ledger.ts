@@ -25,6 +25,10 @@ export class PartitionLedger {
   readonly sent = new Map<string, Sent>()
   readonly acked = new Map<number, { readonly identity: string; readonly by: string }>()
   readonly seen = new Map<number, Seen>()
+  /** Records below may be gone: somebody asked for their deletion. */
+  mayBeginAt = 0
+  /** Records below are gone: a broker said so. */
+  beginsAt = 0
   readonly #fail: (what: string) => void
 
   constructor(topic: TopicLedger, partition: number, fail: (what: string) => void) {

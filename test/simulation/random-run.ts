@@ -1,7 +1,7 @@
 /** A run in which the seed decides everything: settings, faults, load, crashes, pauses, take-overs. */
 import type { FaultRule } from '../../storage/objects/faulty-store.ts'
 import { downRule } from '../../storage/objects/faulty-store.ts'
-import { Consumer, Producer } from './clients.ts'
+import { Consumer, Deleter, Producer } from './clients.ts'
 import { finale } from './finale.ts'
 import type { TopicLedger } from './ledger.ts'
 import type { BrokerSettings, SimBroker } from './sim-broker.ts'
@@ -149,6 +149,7 @@ class Script {
       }
       this.#clients.push(new Consumer(this.#world, ledger, false))
       if (env.oneIn(3)) this.#clients.push(new Consumer(this.#world, ledger, true))
+      if (env.oneIn(8)) this.#clients.push(new Deleter(this.#world, ledger))
     }
     return topic
   }
@@ -160,6 +161,7 @@ function settingsOf(env: SimEnv, isLong: boolean): BrokerSettings {
       nodeId: 1,
       lane: { lingerMs: env.below(12), inflightMax: 1 + env.below(5), segmentBytesMax: 500 + env.below(4000), bufferBytesMax: 100_000 },
       checkpointIntervalMs: 40 + env.below(400),
+      retentionCheckIntervalMs: 200 + env.below(2000),
       journalPollMs: 150 + env.below(1500),
       cacheBytes: env.below(8000),
       producerExpirationMs: 86_400_000,

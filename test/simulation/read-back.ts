@@ -7,11 +7,14 @@ import type { World } from './world.ts'
 
 export interface ReadBack {
   readonly ledger: PartitionLedger
-  /** Record n has offset n. */
+  /** Where the log begins. */
+  readonly start: number
+  /** Record n has offset start + n. */
   readonly records: readonly DecodedRecord[]
+  readonly end: number
 }
 
-/** Reads all of the partition from offset 0 on; null (and a violation) when the broker does not serve all of it. */
+/** Reads all of the partition from its start on; null (and a violation) when the broker does not serve all of it. */
 export async function readBack(world: World, broker: SimBroker, ledger: PartitionLedger): Promise<ReadBack | null> {
   const log = broker.partition(ledger.topic.record.id, ledger.partition)
   if (log === null) {
@@ -19,20 +22,22 @@ export async function readBack(world: World, broker: SimBroker, ledger: Partitio
     return null
   }
   const records: DecodedRecord[] = []
+  const start = log.logStartOffset
   const endOffset = log.highWatermark
-  for (let tries = 0; records.length < endOffset; ) {
+  for (let tries = 0; start + records.length < endOffset; ) {
+    const next = start + records.length
     const maxBytes = world.env.oneIn(4) ? 1 + world.env.below(5000) : 1_000_000
-    const reply = await fetchFrom(world, broker, ledger, records.length, maxBytes)
+    const reply = await fetchFrom(world, broker, ledger, next, maxBytes)
     if (reply?.kind === 'records' && reply.bytes > 0) {
       const before = records.length
-      for (const record of takeRecords(world, ledger, records.length, reply, broker.name).records) records.push(record)
+      for (const record of takeRecords(world, ledger, next, reply, broker.name).records) records.push(record)
       if (records.length > before) continue
     }
     if (++tries > 20) {
-      world.fail(`P1: ${ledger.name}@${records.length} of ${endOffset} cannot be read at ${broker.name}: ${JSON.stringify(reply)}`)
+      world.fail(`P1: ${ledger.name}@${next} of ${endOffset} cannot be read at ${broker.name}: ${JSON.stringify(reply)}`)
       return null
     }
     await world.env.clock.sleep(50)
   }
-  return { ledger, records }
+  return { ledger, start, records, end: endOffset }
 }

@@ -240,6 +240,16 @@ export class SimBroker {
     })
   }
 
+  /** `done` is told where the log begins when the deletion is durable; never when it is not. */
+  deleteRecords(topicId: string, partition: number, below: number, done: (logStart: number) => void): void {
+    this.#arrive(() => {
+      if (!this.serving) return
+      void this.engine!.deleteRecords(topicId, partition, below).then((outcome) => {
+        if (outcome.kind === 'deleted' && this.process.alive) done(outcome.logStartOffset)
+      })
+    })
+  }
+
   /** Creates or deletes through the journal, as the broker's topics do. Resolves to whether it is known to have happened. */
   async change(propose: Parameters<Journal['append']>[0]): Promise<boolean> {
     if (!this.serving) return false

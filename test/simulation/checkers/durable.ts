@@ -1,12 +1,15 @@
-/** P1: whatever a broker has acknowledged is there, at the offset that it said. */
+/** P1: whatever a broker has acknowledged is there, at the offset that it said; a deletion too, and nothing beyond it is gone. */
 import { identityOf, shown } from '../records.ts'
 import type { ReadBack } from '../read-back.ts'
 import type { World } from '../world.ts'
 
-export function checkDurable(world: World, { ledger, records }: ReadBack): void {
+export function checkDurable(world: World, { ledger, start, records, end }: ReadBack): void {
+  if (start < ledger.beginsAt) world.fail(`P1: ${ledger.name} begins at ${start}, below ${ledger.beginsAt} everything was deleted`)
+  if (start > ledger.mayBeginAt) world.fail(`P1: ${ledger.name} begins at ${start}, nobody deleted more than what is below ${ledger.mayBeginAt}`)
   for (const [offset, { identity, by }] of ledger.acked) {
-    const record = records[offset]
-    if (record === undefined) world.fail(`P1: ${ledger.name}@${offset} was acknowledged by ${by} and is lost; the log ends at ${records.length}`)
+    if (offset < start) continue
+    const record = records[offset - start]
+    if (record === undefined) world.fail(`P1: ${ledger.name}@${offset} was acknowledged by ${by} and is lost; the log ends at ${end}`)
     else if (identityOf(record) !== identity) {
       world.fail(`P1: ${ledger.name}@${offset} was acknowledged by ${by} as ${shown(identity)} and is ${shown(identityOf(record))}`)
     }

@@ -6,7 +6,7 @@ import { identityOf } from '../records.ts'
 import type { ReadBack } from '../read-back.ts'
 import type { World } from '../world.ts'
 
-export function checkIdempotent(world: World, { ledger, records }: ReadBack): void {
+export function checkIdempotent(world: World, { ledger, start, records }: ReadBack): void {
   const nextOf = new Map<string, number>()
   const copies = new Map<string, number>()
   for (const record of records) {
@@ -14,7 +14,8 @@ export function checkIdempotent(world: World, { ledger, records }: ReadBack): vo
     const sent = ledger.sent.get(identity)
     if (sent === undefined) continue
     if (sent.idempotent) {
-      const next = nextOf.get(sent.producer) ?? 0
+      // What came before the start of the log is deleted.
+      const next = nextOf.get(sent.producer) ?? (start === 0 ? 0 : sent.index)
       if (sent.index !== next) {
         world.fail(`idempotence: ${ledger.name}@${record.offset} is record ${sent.index} of ${sent.producer}, record ${next} is due`)
       }

@@ -3,13 +3,14 @@ import { identityOf, shown } from '../records.ts'
 import type { ReadBack } from '../read-back.ts'
 import type { World } from '../world.ts'
 
-export function checkOrdered(world: World, { ledger, records }: ReadBack): void {
+export function checkOrdered(world: World, { ledger, start, records, end }: ReadBack): void {
   for (const [index, record] of records.entries()) {
-    if (record.offset !== index) return world.fail(`P2: ${ledger.name}: record ${index} has offset ${record.offset}`)
+    if (record.offset !== start + index) return world.fail(`P2: ${ledger.name}: record ${start + index} has offset ${record.offset}`)
   }
   for (const [offset, seen] of ledger.seen) {
-    const record = records[offset]
-    if (record === undefined) world.fail(`P2: ${ledger.name}@${offset} was seen by a consumer and is gone; the log ends at ${records.length}`)
+    if (offset < start) continue
+    const record = records[offset - start]
+    if (record === undefined) world.fail(`P2: ${ledger.name}@${offset} was seen by a consumer and is gone; the log ends at ${end}`)
     else if (identityOf(record) !== seen.identity) {
       world.fail(`P2: ${ledger.name}@${offset} was seen as ${shown(seen.identity)} and is ${shown(identityOf(record))}`)
     }

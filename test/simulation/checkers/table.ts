@@ -1,6 +1,7 @@
 /**
  * P4 and P7: the Delta table read without any code of ours that writes it. The log is folded from its JSON lines, and every file is decoded.
- * At every version the rows of a partition are the records of offsets [0, txn), each once; at the last one nothing is missing.
+ * A version that moves the transaction of a partition on adds exactly the rows that this promises; one that does not adds no new row, and takes
+ * none away but those of deleted records. At the end each committed record from the start of the log on is there once.
  */
 import { recordsOf } from '../../../protocol/records/record.ts'
 import type { DecodedRecord } from '../../../protocol/records/record.ts'
@@ -26,70 +27,131 @@ interface Action {
 export async function checkTable(world: World, readBacks: readonly ReadBack[], complete: boolean): Promise<void> {
   const topic = readBacks[0]!.ledger.topic.record
   const prefix = `${topic.location}/_delta_log/`
-  const end = new Map<number, number>()
-  const live = new Map<string, number>()
+  const table = new Table(world, topic.location, readBacks)
   let version = 0
   for (const { key } of await world.disk.memory.list(prefix, { limit: 1_000_000 })) {
     const name = /(\d{20})\.json$/.exec(key)
     if (name === null) continue
     if (Number(name[1]) !== version) return world.fail(`P7: ${topic.name} has version ${name[1]} where ${version} is due`)
-    const actions = Buffer.from((await world.disk.memory.get(key))!).toString().split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as Action)
-    await applyVersion(world, topic.location, `${topic.name} version ${version}`, actions, end, live, readBacks)
+    const lines = Buffer.from((await world.disk.memory.get(key))!).toString().split('\n').filter((line) => line !== '')
+    await table.apply(`${topic.name} version ${version}`, lines.map((line) => JSON.parse(line) as Action))
     version++
   }
-  for (const { ledger, records } of readBacks) {
-    const flushed = end.get(ledger.partition) ?? 0
-    if (flushed > records.length) world.fail(`P4: the table of ${ledger.name} ends at ${flushed}, the log at ${records.length}`)
-    if (complete && flushed !== records.length) world.fail(`P4: the table of ${ledger.name} ends at ${flushed}, not at ${records.length}`)
-  }
+  for (const readBack of readBacks) table.checkEnd(readBack, complete)
 }
 
-async function applyVersion(
-  world: World, location: string, where: string, actions: readonly Action[],
-  end: Map<number, number>, live: Map<string, number>, readBacks: readonly ReadBack[],
-): Promise<void> {
-  const rows = new Map<number, DecodedRecord[]>()
-  let moved = 0
-  for (const { add, remove } of actions) {
-    if (remove !== undefined) {
-      const records = live.get(remove.path)
-      if (records === undefined) world.fail(`P7: ${where} removes ${remove.path}, which is not live`)
-      live.delete(remove.path)
-      moved -= records ?? 0
+class Table {
+  readonly #world: World
+  readonly #location: string
+  readonly #readBacks: readonly ReadBack[]
+  readonly #live = new Map<string, Add>()
+  /** Per partition: where its transaction stands. */
+  readonly #ends = new Map<number, number>()
+
+  constructor(world: World, location: string, readBacks: readonly ReadBack[]) {
+    this.#world = world
+    this.#location = location
+    this.#readBacks = readBacks
+  }
+
+  async apply(where: string, actions: readonly Action[]): Promise<void> {
+    const world = this.#world
+    const added = new Map<number, DecodedRecord[]>()
+    const removed = new Map<number, Set<number>>()
+    let mayDelete = false
+    for (const { add, remove } of actions) {
+      if (remove !== undefined) {
+        const file = this.#live.get(remove.path)
+        if (file === undefined) {
+          world.fail(`P7: ${where} removes ${remove.path}, which is not live`)
+          continue
+        }
+        this.#live.delete(remove.path)
+        mayDelete ||= remove.dataChange
+        const offsets = removed.get(partitionOf(file)) ?? new Set()
+        removed.set(partitionOf(file), offsets)
+        for (const { offset } of await rowsOf(world, this.#location, where, file)) offsets.add(offset)
+      }
+      if (add === undefined) continue
+      if (this.#live.has(add.path)) world.fail(`P4: ${where} adds ${add.path} again`)
+      this.#live.set(add.path, add)
+      added.set(partitionOf(add), [...(added.get(partitionOf(add)) ?? []), ...(await rowsOf(world, this.#location, where, add))])
     }
-    if (add === undefined) continue
-    const partition = Number(add.partitionValues['partition'])
-    const records = await rowsOf(world, location, where, add)
-    if (live.has(add.path)) world.fail(`P4: ${where} adds ${add.path} again`)
-    live.set(add.path, records.length)
-    if (add.dataChange) rows.set(partition, [...(rows.get(partition) ?? []), ...records])
-    else moved += records.length
+    for (const { txn } of actions) {
+      if (txn === undefined) continue
+      const partition = Number(txn.appId.split('/').at(-1))
+      this.#flushed(where, partition, txn.version, added.get(partition) ?? [])
+      added.delete(partition)
+    }
+    for (const [partition, rows] of added) this.#moved(where, partition, rows, removed.get(partition) ?? new Set())
+    for (const [partition, offsets] of removed) this.#deleted(where, partition, offsets, mayDelete)
   }
-  if (moved !== 0) world.fail(`P7: ${where} moves files, and the number of rows changes by ${moved}`)
-  for (const { txn } of actions) {
-    if (txn === undefined) continue
-    const partition = Number(txn.appId.split('/').at(-1))
-    const from = end.get(partition) ?? 0
-    const added = rows.get(partition) ?? []
-    rows.delete(partition)
-    compareRows(world, where, from, txn.version, added, readBacks.find(({ ledger }) => ledger.partition === partition)!)
-    end.set(partition, txn.version)
-  }
-  if (rows.size > 0) world.fail(`P4: ${where} adds rows of partition ${[...rows.keys()].join()} without a transaction`)
-}
 
-function compareRows(world: World, where: string, from: number, to: number, added: readonly DecodedRecord[], { ledger, records }: ReadBack): void {
-  if (added.length !== to - from) world.fail(`P4: ${where}: ${added.length} rows take ${ledger.name} from ${from} to ${to}`)
-  const sorted = added.toSorted((a, b) => a.offset - b.offset)
-  for (const [i, row] of sorted.entries()) {
-    if (row.offset !== from + i) return world.fail(`P4: ${where}: ${ledger.name} has a row ${row.offset} where ${from + i} is due`)
-    const record = records[row.offset]
-    if (record === undefined) return world.fail(`P4: ${where}: ${ledger.name}@${row.offset} is in the table and was never committed`)
+  /** The rows that a transaction promises, and no others. */
+  #flushed(where: string, partition: number, to: number, rows: readonly DecodedRecord[]): void {
+    const from = this.#ends.get(partition) ?? 0
+    this.#ends.set(partition, to)
+    const world = this.#world
+    const readBack = this.#of(partition)
+    const { name } = readBack.ledger
+    if (rows.length !== to - from) world.fail(`P4: ${where}: ${rows.length} rows take ${name} from ${from} to ${to}`)
+    const sorted = rows.toSorted((a, b) => a.offset - b.offset)
+    for (const [i, row] of sorted.entries()) {
+      if (row.offset !== from + i) return world.fail(`P4: ${where}: ${name} has a row ${row.offset} where ${from + i} is due`)
+      this.#compare(where, row, readBack)
+    }
+  }
+
+  /** Rows that were written anew must have been there before. */
+  #moved(where: string, partition: number, rows: readonly DecodedRecord[], removed: Set<number>): void {
+    const readBack = this.#of(partition)
+    for (const row of rows) {
+      if (!removed.delete(row.offset)) return this.#world.fail(`P4: ${where} adds row ${row.offset} of ${readBack.ledger.name} without a transaction`)
+      this.#compare(where, row, readBack)
+    }
+  }
+
+  /** What is left of the removed rows is deleted. */
+  #deleted(where: string, partition: number, offsets: ReadonlySet<number>, mayDelete: boolean): void {
+    const { ledger } = this.#of(partition)
+    for (const offset of offsets) {
+      if (!mayDelete) return this.#world.fail(`P7: ${where} moves rows of ${ledger.name}, and row ${offset} is gone`)
+      if (offset >= ledger.mayBeginAt) return this.#world.fail(`P4: ${where}: row ${offset} of ${ledger.name} is gone, which nobody deleted`)
+    }
+  }
+
+  #compare(where: string, row: DecodedRecord, { ledger, start, records, end }: ReadBack): void {
+    if (row.offset >= end) return this.#world.fail(`P4: ${where}: ${ledger.name}@${row.offset} is in the table and was never committed`)
+    const record = records[row.offset - start]
+    if (record === undefined) return
     if (identityOf(row) !== identityOf(record)) {
-      world.fail(`P6: ${where}: ${ledger.name}@${row.offset} is ${shown(identityOf(record))} in the log and ${shown(identityOf(row))} in the table`)
+      this.#world.fail(`P6: ${where}: ${ledger.name}@${row.offset} is ${shown(identityOf(record))} in the log and ${shown(identityOf(row))} in the table`)
     }
-    if (row.timestamp !== record.timestamp) world.fail(`P6: ${where}: ${ledger.name}@${row.offset} has timestamp ${row.timestamp} instead of ${record.timestamp}`)
+    if (row.timestamp !== record.timestamp) {
+      this.#world.fail(`P6: ${where}: ${ledger.name}@${row.offset} has timestamp ${row.timestamp} instead of ${record.timestamp}`)
+    }
   }
+
+  checkEnd({ ledger, start, end }: ReadBack, complete: boolean): void {
+    const flushed = this.#ends.get(ledger.partition) ?? 0
+    if (flushed > end || (complete && flushed !== end)) this.#world.fail(`P4: the table of ${ledger.name} ends at ${flushed}, the log at ${end}`)
+    const counts = new Map<number, number>()
+    for (const add of this.#live.values()) {
+      if (partitionOf(add) !== ledger.partition) continue
+      for (const { offset } of known.get(this.#world)!.get(`${this.#location}/${add.path}`)!) counts.set(offset, (counts.get(offset) ?? 0) + 1)
+    }
+    for (let offset = start; offset < flushed; offset++) {
+      if (counts.get(offset) !== 1) return this.#world.fail(`P4: the table has ${counts.get(offset) ?? 0} rows of ${ledger.name}@${offset}`)
+    }
+  }
+
+  #of(partition: number): ReadBack {
+    return this.#readBacks.find(({ ledger }) => ledger.partition === partition)!
+  }
+}
+
+function partitionOf(add: Add): number {
+  return Number(add.partitionValues['partition'])
 }
 
 /** Rows of files that were looked at before, by key: a file never changes. */
