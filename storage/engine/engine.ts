@@ -171,6 +171,8 @@ export class StorageEngine implements PartitionHost {
   readonly #loops: Promise<void>[] = []
   #checkpointing: Promise<void> = Promise.resolve()
   readonly #purging = new Set<Uuid>()
+  /** Of topics that were deleted here: resolves when nothing is written to their tables any more. */
+  readonly #leaving = new Map<Uuid, Promise<unknown>>()
 
   private constructor(deps: EngineDependencies, incarnation: Incarnation) {
     this.#deps = deps
@@ -411,9 +413,7 @@ export class StorageEngine implements PartitionHost {
   #dropTopic(topic: TopicLogs): void {
     topic.deleted = true
     this.#topics.delete(topic.id)
-    this.#flusher.forget(topic.id)
-    this.#maintenance.forget(topic.id)
-    this.#committedFiles.forget(topic.id)
+    this.#leaving.set(topic.id, Promise.all([this.#flusher, this.#maintenance, this.#committedFiles].map((writer) => writer.forget(topic.id))))
     for (const log of topic.logs) {
       log.delete()
       this.#partitionLines.delete(log)
@@ -426,8 +426,11 @@ export class StorageEngine implements PartitionHost {
     this.#purging.add(record.id)
     const { store, env, journal, observer } = this.#deps
     this.#loops.push(
-      purgeTopic(store, env, record.location, this.#stop.signal)
+      // What still writes to the table here would leave files behind the removal.
+      Promise.resolve(this.#leaving.get(record.id))
+        .then(() => purgeTopic(store, env, record.location, this.#stop.signal))
         .then(async (done) => {
+          this.#leaving.delete(record.id)
           if (done) await journal.append((state) => (state.deletedTopics.has(record.id) ? [{ type: 'topic-purged', id: record.id }] : []))
         })
         .catch((error: unknown) => observer.warn('the data of a deleted topic could not be removed; the next start tries again', { topic: record.name, err: error })),

@@ -91,20 +91,20 @@ export class CommittedFiles {
     this.keep(topic, files)
   }
 
-  forget(topicId: string): void {
+  /** Resolves when nothing is written to the topic's table any more. */
+  async forget(topicId: string): Promise<void> {
     const state = this.#states.get(topicId)
     if (state === undefined) return
     this.#states.delete(topicId)
     state.timer?.cancel()
     for (const file of state.files) this.#drop(file, state)
+    await state.looking
   }
 
   /** Looks at nothing any more and waits for what runs. */
   async close(): Promise<void> {
     this.#closed = true
-    const looking = [...this.#states.values()].flatMap((state) => state.looking ?? [])
-    for (const id of this.#states.keys()) this.forget(id)
-    await Promise.all(looking)
+    await Promise.all([...this.#states.keys()].map((id) => this.forget(id)))
   }
 
   #drop(file: KeptFile, state: TableState): void {

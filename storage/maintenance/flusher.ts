@@ -149,10 +149,12 @@ export class Flusher {
     for (const state of this.#states.values()) if (state.timer !== null && !state.resting && state.dueAtMs > this.#now()) this.#arm(state, 0)
   }
 
-  forget(topicId: string): void {
+  /** Resolves when nothing is written to the topic's table any more; the topic must say that it is deleted. */
+  async forget(topicId: string): Promise<void> {
     const state = this.#states.get(topicId)
     state?.timer?.cancel()
     this.#states.delete(topicId)
+    await state?.running
   }
 
   /** Starts nothing any more and waits for what runs. */

@@ -81,6 +81,7 @@ export class TableMaintenance {
   readonly #states = new Map<string, TableState>()
   readonly #queue: TableState[] = []
   #running: Promise<void> | null = null
+  #looking: { readonly topicId: string; readonly done: Promise<void> } | null = null
   #closed = false
 
   constructor(deps: TableMaintenanceDependencies) {
@@ -125,8 +126,10 @@ export class TableMaintenance {
     this.#running ??= this.#run()
   }
 
-  forget(topicId: string): void {
+  /** Resolves when nothing is written to the topic's table any more; the topic must say that it is deleted. */
+  async forget(topicId: string): Promise<void> {
     this.#states.delete(topicId)
+    if (this.#looking?.topicId === topicId) await this.#looking.done
   }
 
   /** Starts nothing any more and waits for the job that runs. */
@@ -139,7 +142,10 @@ export class TableMaintenance {
     for (let state = this.#queue.shift(); state !== undefined; state = this.#queue.shift()) {
       state.queued = false
       state.commits = 0
-      await this.#look(state)
+      const done = this.#look(state)
+      this.#looking = { topicId: state.topic.id, done }
+      await done
+      this.#looking = null
     }
     this.#running = null
   }
