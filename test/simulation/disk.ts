@@ -173,9 +173,9 @@ export class Disk implements ObjectStore {
 
   #deletingSegment(lane: LaneBook, seq: number): void {
     const guard = lane.guards.find((candidate) => candidate.seq === seq)
-    // A guard below the end was put where a collected segment had been, and stops nobody.
+    // A guard below the end or below a checkpoint was put where a collected segment had been, and stops nobody.
     const end = this.endOf(lane)
-    if (guard !== undefined && seq >= end) this.#fail(`P5: the ${guard.kind} at ${seq} of lane ${lane.name} was deleted`)
+    if (guard !== undefined && seq >= Math.max(end, ...lane.checkpoints)) this.#fail(`P5: the ${guard.kind} at ${seq} of lane ${lane.name} was deleted`)
     if (seq >= end || guard !== undefined) return
     for (const row of lane.rows.get(seq) ?? []) {
       if (this.topics.get(row.topicId)?.deleted === true) continue
