@@ -4,6 +4,7 @@
  */
 import { NO_TIMESTAMP, crc, isControl, patchBatch, setLogAppendTime, setMaxTimestamp } from '../../protocol/records/batch.ts'
 import type { BatchHeader } from '../../protocol/records/batch.ts'
+import { encodeBatch } from '../../protocol/records/encoder.ts'
 import { validateProduceBatch } from '../../protocol/records/validate.ts'
 import type { RefusedBatch, ValidBatch } from '../../protocol/records/validate.ts'
 import type { Env } from '../env.ts'
@@ -30,6 +31,12 @@ import type {
   ReadRequest,
   TopicLogConfig,
 } from './types.ts'
+
+/** The last offset of a batch is an int32 away from the first. */
+const BATCH_OFFSETS_MAX = 0x7fff_ffff
+/** Version 0, type 1, and version 0, coordinator epoch 0 (KIP-98, "Control Records"). Readers pass over commit markers of no producer. */
+const COMMIT_MARKER_KEY = new Uint8Array([0, 0, 0, 1])
+const COMMIT_MARKER_VALUE = new Uint8Array(6)
 
 const LOG_APPEND_TIME_BIT = 1 << 3
 /** How often a look-up by time starts again because batches were flushed and collected under it. */
@@ -370,13 +377,24 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
           if (entry.lastOffset >= limit) return NOTHING
           return entry.resident ? this.#readMemory(request, next, limit) : await this.#readLane({ ...request, fromOffset: endOffset }, next, limit)
         }
-        if (endOffset <= from) break
+        if (endOffset <= from) return NOTHING
         from = endOffset
       }
-      return NOTHING
+      // Somebody deleted every row up to the end of what is readable. Clients that read up to there must get past the gap.
+      return limited([this.#gapBatch(request.fromOffset, limit)], request)
     } catch (error) {
       return { kind: 'unavailable', reason: messageOf(error) }
     }
+  }
+
+  /**
+   * A batch that covers offsets [fromOffset, endOffset), as far as one can, and holds no message: a control record at its end, which every
+   * client passes over. Compaction in Kafka leaves batches without records for such gaps, but some clients ask for those again and again.
+   */
+  #gapBatch(fromOffset: Offset, endOffset: Offset): Uint8Array {
+    const offset = Math.min(endOffset - 1, fromOffset + BATCH_OFFSETS_MAX)
+    const marker = { offset, timestamp: NO_TIMESTAMP, key: COMMIT_MARKER_KEY, value: COMMIT_MARKER_VALUE }
+    return encodeBatch({ baseOffset: fromOffset, leaderEpoch: this.epochOf(offset), transactional: true, control: true, records: [marker] })
   }
 
   /** Index of the first batch whose last offset is at or after `offset`; the length of the list when there is none. */

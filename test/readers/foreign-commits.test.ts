@@ -135,7 +135,13 @@ describe('other writers of a table', { skip: noDeltaReaders }, () => {
     // From the middle of the gap, and by time.
     assert.equal((await client.consume('deleted', 0, 4)).records[0]!.offset, 9)
     assert.deepEqual((await client.consume('deleted', 0, 4)).records, ledger.records(0).slice(9))
+    // At the end of the log: who reads up to the end gets there.
+    const end = ledger.records(1).at(-1)!.offset + 1
+    await reader.ask({ op: 'delete', table, where: `partition = 1 and "offset" >= ${end - 5}` })
+    await eventually('the end is gone as well', async () => (await client.consume('deleted', 1)).records.at(-1)?.offset === end - 6)
+    assert.deepEqual((await client.consume('deleted', 1, end - 2)).records, [])
     client.close()
+    for (let offset = end - 5; offset < end; offset++) ledger.partitions[1]!.delete(offset)
     for (let offset = 3; offset < 9; offset++) ledger.partitions[0]!.delete(offset)
     for (let offset = 0; offset < 5; offset++) ledger.partitions[1]!.delete(offset)
     await assertAll('deleted', ledger)

@@ -8,7 +8,7 @@ import { Fetch } from '../../protocol/messages/01-fetch.ts'
 import { CreateTopics } from '../../protocol/messages/19-create-topics.ts'
 import { DeleteTopics } from '../../protocol/messages/20-delete-topics.ts'
 import { InitProducerId } from '../../protocol/messages/22-init-producer-id.ts'
-import { attributes, baseOffset, iterateBatches, lastOffset, timestampTypeOf } from '../../protocol/records/batch.ts'
+import { attributes, baseOffset, isControl, iterateBatches, lastOffset, timestampTypeOf } from '../../protocol/records/batch.ts'
 import { encodeBatch } from '../../protocol/records/encoder.ts'
 import type { BatchOptions, RecordToEncode } from '../../protocol/records/encoder.ts'
 import { recordsOf } from '../../protocol/records/record.ts'
@@ -127,14 +127,13 @@ export class TopicClient {
       for (const { start, end } of iterateBatches(bytes)) {
         const batch = bytes.subarray(start, end)
         assert.ok(baseOffset(batch, 0) >= fromOffset || lastOffset(batch, 0) >= at)
-        for (const record of recordsOf(batch)) {
+        for (const record of isControl(attributes(batch, 0)) ? [] : recordsOf(batch)) {
           if (record.offset >= at) records.push(plain(record, record.offset, timestampTypeOf(attributes(batch, 0))))
         }
         at = Math.max(at, lastOffset(batch, 0) + 1)
       }
-      // Rows that somebody deleted at the end of the log leave nothing to send.
-      if (at > before) idle = 0
-      else if (++idle === 3) break
+      idle = at > before ? 0 : idle + 1
+      assert.ok(idle < 3, `nothing comes from ${topic}/${partition} at ${at}, though its end is ${highWatermark}`)
     }
     return { records, highWatermark }
   }
