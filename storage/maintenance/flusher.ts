@@ -67,6 +67,8 @@ export interface FlushObserver {
 
 /** Store writes of one flush at once. */
 const PUTS_AT_ONCE = 8
+/** Files in the making at once, over all topics: each takes working memory, and a few threads make them one after the other anyway. */
+const ENCODES_AT_ONCE = 2
 /** How long the first batch after a pause waits for company: less than a person notices, enough for a burst to share a file. */
 const GATHER_MS = 50
 const REPLANS_MAX = 8
@@ -97,13 +99,14 @@ interface WrittenAhead {
 export class Flusher {
   readonly #deps: FlusherDependencies
   readonly #states = new Map<string, TopicState>()
-  readonly #waiting: (() => void)[] = []
-  #active = 0
+  readonly #slots: Slots
+  readonly #encodes = new Slots(ENCODES_AT_ONCE)
   #closed = false
   readonly #abort = new AbortController()
 
   constructor(deps: FlusherDependencies) {
     this.#deps = deps
+    this.#slots = new Slots(deps.options.topicsAtOnce)
   }
 
   /** To be called when a batch of so many bytes became durable: schedules a flush. Cheap when one is scheduled already. */
@@ -196,7 +199,7 @@ export class Flusher {
     state.timer = null
     const { topic } = state
     const work = async (): Promise<void> => {
-      await this.#slot()
+      await this.#slots.enter()
       state.lastStartMs = this.#now()
       state.bytesSinceStart = 0
       let restMs = 0
@@ -213,8 +216,7 @@ export class Flusher {
         restMs = this.#deps.options.retryMs
         this.#deps.stuck?.(topic, true)
       } finally {
-        this.#active--
-        this.#waiting.shift()?.()
+        this.#slots.leave()
         state.running = null
       }
       state.resting = restMs > 0
@@ -224,11 +226,6 @@ export class Flusher {
     }
     state.running = work()
     return state.running
-  }
-
-  async #slot(): Promise<void> {
-    while (this.#active >= this.#deps.options.topicsAtOnce) await new Promise<void>((resolve) => this.#waiting.push(resolve))
-    this.#active++
   }
 
   /** Gives how long to rest before the next try, 0 after a success. */
@@ -389,14 +386,21 @@ export class Flusher {
   }
 
   async #writeRun(topic: FlushableTopic, { log, run }: PlannedRun, done: () => void): Promise<WrittenFile | null> {
-    const batches = await this.#bytesOf(run)
-    const encoded = await this.#deps.workers.encode({
-      partition: log.partition,
-      batches,
-      fromOffset: run.fromOffset,
-      endOffset: run.endOffset,
-      compression: this.#deps.options.parquetCompression,
-    })
+    await this.#encodes.enter()
+    let batches: Uint8Array[]
+    let encoded: EncodedFile
+    try {
+      batches = await this.#bytesOf(run)
+      encoded = await this.#deps.workers.encode({
+        partition: log.partition,
+        batches,
+        fromOffset: run.fromOffset,
+        endOffset: run.endOffset,
+        compression: this.#deps.options.parquetCompression,
+      })
+    } finally {
+      this.#encodes.leave()
+    }
     done()
     for (const bad of encoded.unreadable) await this.#quarantine(topic, log.partition, run, batches, bad)
     if (encoded.parquet === null || encoded.rows === 0) return null
@@ -431,6 +435,28 @@ export class Flusher {
     const bytes = batches[at]
     if (bytes !== undefined) await this.#deps.store.put(key, [bytes])
     this.#deps.observer.quarantined(topic.name, partition, bad.baseOffset, bad.reason, key)
+  }
+}
+
+/** At most so many at once; the others wait in their order. */
+class Slots {
+  #free: number
+  readonly #waiting: (() => void)[] = []
+
+  constructor(count: number) {
+    this.#free = count
+  }
+
+  async enter(): Promise<void> {
+    if (this.#free > 0) this.#free--
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve))
+  }
+
+  /** Hands the place on to whoever waits. */
+  leave(): void {
+    const next = this.#waiting.shift()
+    if (next === undefined) this.#free++
+    else next()
   }
 }
 
