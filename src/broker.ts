@@ -16,6 +16,7 @@ import { registry } from './api/registry.ts'
 import type { BrokerParts, RunningBroker } from './cli/serve.ts'
 import { ClientTelemetry } from './cluster/client-telemetry.ts'
 import { FetchSessions } from './cluster/fetch-sessions.ts'
+import { StoreReads } from './cluster/store-reads.ts'
 import { ProducerIds } from './cluster/producer-ids.ts'
 import { ResourceConfigs } from './cluster/resource-configs.ts'
 import { logConfigOf } from './cluster/topic-configs.ts'
@@ -51,6 +52,7 @@ export interface Broker {
   readonly telemetry: ClientTelemetry
   readonly groups: GroupCoordinator
   readonly fetchSessions: FetchSessions
+  readonly storeReads: StoreReads
   readonly producerIds: ProducerIds
   readonly handlers: readonly RegisteredHandler[]
   readonly clusterId: string
@@ -60,6 +62,8 @@ export interface Broker {
   readonly node: { readonly id: number; readonly host: string; readonly port: number }
 }
 
+/** What a fetch that reads from the store takes, about, beside the cache. */
+const COLD_BYTES_PER_FETCH = 16 * 1024 * 1024
 const JOURNAL_POLL_MS = 2000
 const FLUSH_RETRY_MS = 2000
 const TOPICS_FLUSHED_AT_ONCE = 8
@@ -181,6 +185,8 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
     resourceConfigs,
     telemetry: new ClientTelemetry({ env, resourceConfigs, pushed: (clientId, points) => metrics.clientMetrics(clientId, points) }),
     groups,
+    // Each has a chunk or two of every partition that it reads in hand, on their way to the cache and from it.
+    storeReads: new StoreReads(Math.max(2, Math.floor(config['cold.cache.bytes'] / COLD_BYTES_PER_FETCH))),
     fetchSessions: new FetchSessions(env, config['max.incremental.fetch.session.cache.slots']),
     producerIds: new ProducerIds(journal, engine.incarnation),
     handlers: registry,

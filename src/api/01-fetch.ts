@@ -22,10 +22,16 @@ const FINAL_EPOCH = -1
 const INITIAL_EPOCH = 0
 /** A read from the store that takes longer is left to finish for the next fetch; this one answers without it. */
 const READ_WAIT_MIN_MS = 10_000
+/** The same where other partitions have given as much as the client waits for: a slow store does not hold up what is in memory. */
+const READ_WAIT_WITH_DATA_MS = 500
+/** Partitions that one fetch reads from the store at once, and bytes from the store that make its answer large enough (P8). */
+const STORE_READS_AT_ONCE = 4
+const STORE_BYTES_ENOUGH = 8 * 1024 * 1024
 
 export const fetch: Handler<FetchRequest, FetchResponse> = {
   api: Fetch,
   versions: [4, 18],
+  oneAtATime: true,
 
   handle(request, context) {
     const opened = openSession(request, context)
@@ -36,10 +42,12 @@ export const fetch: Handler<FetchRequest, FetchResponse> = {
       maxBytes: Math.max(0, Math.min(request.maxBytes, context.broker.config['fetch.max.bytes'])),
     }
     const reads = wanted.map((partition) => new PartitionFetch(partition, limits.isolation, context))
-    const round = readAll(reads, limits.maxBytes)
     const finish = (): FetchResponse => respond(reads, session, incremental, context)
-    if (round === null && isSatisfied(reads, request, limits.maxBytes)) return finish()
-    return waitFor(reads, round, request, limits.maxBytes, context).then(finish)
+    // Nobody is left to read for: the connection closes after the answers that it owes.
+    if (context.signal.aborted) return finish()
+    const cold = readMemory(reads, limits.maxBytes)
+    if (cold === null && isSatisfied(reads, request, limits.maxBytes)) return finish()
+    return waitFor(reads, cold, request, limits.maxBytes, context).then(finish)
   },
 
   onError(request, errorCode, { apiVersion }) {
@@ -90,6 +98,11 @@ class PartitionFetch {
     this.stale = false
     this.chunks = []
     this.bytes = 0
+  }
+
+  /** Whether `read` would have to ask the store. */
+  get isCold(): boolean {
+    return this.log !== null && !this.finished && this.log.readsStore(this.wanted.fetchOffset)
   }
 
   read(maxBytes: number, atLeastOne: boolean): ReadOutcome | Promise<ReadOutcome> | null {
@@ -163,38 +176,72 @@ export function epochProblem(log: PartitionLog, wanted: { readonly currentLeader
 // ---- reading and waiting --------------------------------------------------------------------------------------------------------
 
 /**
- * Reads, in order and within the limit of the answer, what is not read yet, and again from its offset on what moved since: an answer holds
- * all that is there when it is sent. Null when nothing has to be waited for.
+ * Reads from memory, in order and within the limit of the answer, what is not read yet, and again from its offset on what moved since: an
+ * answer holds all that is there when it is sent. Gives what the store has to be asked for, null where there is nothing of that kind.
  */
-function readAll(reads: readonly PartitionFetch[], maxBytes: number): Promise<void> | null {
+function readMemory(reads: readonly PartitionFetch[], maxBytes: number): PartitionFetch[] | null {
   let total = 0
   for (const read of reads) {
     if (read.stale) read.forget()
     total += read.bytes
   }
-  const slow: { read: PartitionFetch; outcome: Promise<ReadOutcome> }[] = []
+  const cold: PartitionFetch[] = []
   for (const read of reads) {
     if (read.bytes > 0 || read.finished) continue
     if (total >= maxBytes && total > 0) break
-    const outcome = read.read(maxBytes - total, total === 0)
-    if (outcome === null) continue
-    if (outcome instanceof Promise) {
-      slow.push({ read, outcome })
+    if (read.isCold) {
+      cold.push(read)
       continue
     }
+    const outcome = read.read(maxBytes - total, total === 0)
+    if (outcome === null || outcome instanceof Promise) continue
     read.accept(outcome)
     total += read.bytes
   }
-  if (slow.length === 0) return null
-  return Promise.all(slow.map(({ outcome }) => outcome)).then((outcomes) => {
-    for (const [index, outcome] of outcomes.entries()) {
-      const { read } = slow[index]!
-      // The limit holds for the whole; what does not fit is read again, from the cache, by the next fetch.
-      if (outcome.kind === 'records' && total > 0 && total + outcome.bytes > maxBytes) continue
-      read.accept(outcome)
-      total += read.bytes
+  return cold.length === 0 ? null : cold
+}
+
+/** Reads what `readMemory` left, a few partitions at a time, until the answer is large enough or the signal says that it is sent without. */
+async function readStore(cold: readonly PartitionFetch[], reads: readonly PartitionFetch[], maxBytes: number, context: RequestContext, over: AbortSignal): Promise<void> {
+  const leave = await context.broker.storeReads.enter(over)
+  if (leave === null) return
+  try {
+    let total = 0
+    for (const read of reads) total += read.bytes
+    let fromStore = 0
+    for (let next = 0; next < cold.length; next += STORE_READS_AT_ONCE) {
+      if (total > 0 && (total >= maxBytes || fromStore >= STORE_BYTES_ENOUGH)) return
+      const group = cold.slice(next, next + STORE_READS_AT_ONCE)
+      const outcomes = await Promise.all(group.map(async (read) => read.read(maxBytes - total, total === 0)))
+      for (const [index, outcome] of outcomes.entries()) {
+        if (over.aborted) return
+        // The limit holds for the whole; what does not fit is read again, from the cache, by the next fetch.
+        if (outcome === null || (outcome.kind === 'records' && total > 0 && total + outcome.bytes > maxBytes)) continue
+        const read = group[index]!
+        read.accept(outcome)
+        total += read.bytes
+        fromStore += read.bytes
+      }
     }
-  })
+  } finally {
+    leave()
+  }
+}
+
+/** As `readStore`, for so long and no longer. What is under way then goes on, for the next fetch. */
+async function readStoreFor(ms: number, cold: readonly PartitionFetch[], reads: readonly PartitionFetch[], maxBytes: number, context: RequestContext): Promise<void> {
+  const over = new AbortController()
+  const end = (): void => over.abort()
+  const timer = context.broker.env.clock.schedule(ms, end)
+  context.signal.addEventListener('abort', end, { once: true })
+  const ended = new Promise<void>((resolve) => over.signal.addEventListener('abort', () => resolve(), { once: true }))
+  try {
+    await Promise.race([readStore(cold, reads, maxBytes, context, over.signal), ended])
+  } finally {
+    timer.cancel()
+    context.signal.removeEventListener('abort', end)
+    over.abort()
+  }
 }
 
 function isSatisfied(reads: readonly PartitionFetch[], { maxWaitMs, minBytes }: FetchRequest, maxBytes: number): boolean {
@@ -210,7 +257,7 @@ function isSatisfied(reads: readonly PartitionFetch[], { maxWaitMs, minBytes }: 
 /** Waits until the answer is worth sending: woken by partitions that moved, ended by the clock or the connection. */
 async function waitFor(
   reads: readonly PartitionFetch[],
-  firstRound: Promise<void> | null,
+  firstCold: readonly PartitionFetch[] | null,
   request: FetchRequest,
   maxBytes: number,
   context: RequestContext,
@@ -231,7 +278,8 @@ async function waitFor(
   const giveUp = (): void => wake?.()
   signal.addEventListener('abort', giveUp, { once: true })
   try {
-    if (firstRound !== null) await race(firstRound, Math.max(request.maxWaitMs, READ_WAIT_MIN_MS), context)
+    const waitMs = (leftMs: number): number => isSatisfied(reads, request, maxBytes) ? READ_WAIT_WITH_DATA_MS : Math.max(leftMs, READ_WAIT_MIN_MS)
+    if (firstCold !== null) await readStoreFor(waitMs(request.maxWaitMs), firstCold, reads, maxBytes, context)
     while (!signal.aborted && !isSatisfied(reads, request, maxBytes)) {
       const leftMs = startedMs + request.maxWaitMs - clock.monotonic()
       if (leftMs <= 0) return
@@ -247,20 +295,14 @@ async function waitFor(
       }
       if (!moved) return
       moved = false
-      const round = readAll(reads, maxBytes)
-      if (round !== null) await race(round, Math.max(leftMs, READ_WAIT_MIN_MS), context)
+      const cold = readMemory(reads, maxBytes)
+      if (cold !== null) await readStoreFor(waitMs(leftMs), cold, reads, maxBytes, context)
     }
   } finally {
     // The signal lives as long as the connection: what is left on it would pile up with every fetch.
     signal.removeEventListener('abort', giveUp)
     for (const stop of unsubscribe) stop?.()
   }
-}
-
-async function race(round: Promise<void>, ms: number, context: RequestContext): Promise<void> {
-  const done = new AbortController()
-  await Promise.race([round, context.broker.env.clock.sleep(ms, done.signal)])
-  done.abort()
 }
 
 // ---- sessions and answers -------------------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ export interface Handler<Request, Response> {
   readonly api: Api<Request, never, unknown, Response>
   /** First and last version advertised and served. */
   readonly versions: readonly [first: number, last: number]
+  /** Answers may be large: a connection has one request of this API worked on at a time, and those behind it wait. */
+  readonly oneAtATime?: boolean
   /** Null means that nothing is sent (acks=0). Throwing is a bug of ours or trouble: the client gets UNKNOWN_SERVER_ERROR where the API allows. */
   handle(request: Request, context: RequestContext): Response | null | Promise<Response | null>
   /** The answer to a request that could be parsed but failed unexpectedly; undefined closes the connection. */

@@ -3,6 +3,7 @@
  * outside of this program is one line that says what to do.
  */
 import type { Env } from '../../storage/env.ts'
+import { SupersededError } from '../../storage/engine/recovery.ts'
 import { LaneGapError } from '../../storage/lane/scan.ts'
 import { SegmentCorruptError } from '../../storage/lane/segment.ts'
 import { MeteredStore } from '../../storage/objects/metered-store.ts'
@@ -59,7 +60,7 @@ export async function serve(loaded: LoadedConfig, startBroker: StartBroker): Pro
     log.info({ signal: started }, 'stopped before it was ready')
     return exitCodes.ok
   }
-  if (started === null) return exitCodes.failed
+  if (typeof started === 'number') return started
   const { broker, store } = started
   const { addresses, nodeId, incarnation } = broker
   log.info(
@@ -84,12 +85,12 @@ export async function serve(loaded: LoadedConfig, startBroker: StartBroker): Pro
   return inTime ? exitCodes.ok : exitCodes.failed
 }
 
-/** Null when it is not possible; the log says why. */
+/** The exit code when it is not possible; the log says why. */
 async function start(
   { config, origins }: LoadedConfig,
   log: Logger,
   startBroker: StartBroker,
-): Promise<{ readonly broker: RunningBroker; readonly store: ObjectStore } | null> {
+): Promise<{ readonly broker: RunningBroker; readonly store: ObjectStore } | number> {
   const metrics = new Metrics()
   let store: ObjectStore | null = null
   try {
@@ -102,7 +103,7 @@ async function start(
     if (known === null) log.fatal({ err: error }, 'the start failed')
     else log.fatal(known)
     await store?.close().catch(() => {})
-    return null
+    return error instanceof SupersededError ? exitCodes.fenced : exitCodes.failed
   }
 }
 
@@ -154,6 +155,7 @@ function explain(error: unknown, config: Config): string | null {
     const remedies = config.store.startsWith('s3://') ? s3Remedies : directoryRemedies
     return `the store cannot be used: ${sentence(error.message)}${remedies[error.kind] ?? ''}`
   }
+  if (error instanceof SupersededError) return `${error.message}; find the other one, or stop one of the two`
   if (error instanceof SegmentCorruptError || error instanceof LaneGapError) {
     const remedy = /format version/.test(error.message)
       ? 'Use the release that wrote it'

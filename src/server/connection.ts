@@ -55,6 +55,10 @@ export class Connection implements ExchangeOwner, BudgetMember {
   readonly #frames: FrameAssembler
   /** Requests without an answer on its way, oldest first. */
   readonly #pipeline: Exchange[] = []
+  /** Those of them that are to be worked on one at a time and are not yet, with their frames, oldest first. */
+  readonly #held: { readonly exchange: Exchange; readonly frame: Buffer; readonly startedMs: number }[] = []
+  /** One that is worked on. */
+  #oneAtATime: Exchange | null = null
   /** Answers that the socket has not been given, in order, from `#unsentAt` on. */
   #unsent: Uint8Array[] = []
   #unsentAt = 0
@@ -138,6 +142,8 @@ export class Connection implements ExchangeOwner, BudgetMember {
     this.#waitingForBudget = false
     this.#deps.budget.withdraw(this, this.#overdraftSpent)
     this.#aborter?.abort(connectionOver)
+    // Their handlers see by the signal that there is nothing to wait for.
+    for (const { exchange, frame, startedMs } of this.#held.splice(0)) this.#deps.dispatcher.dispatch(frame, exchange, startedMs)
     // What still arrives is read and dropped: unread bytes would turn the close into a reset, and the client might lose its last answers.
     this.#resumeSocket()
     this.#endWhenSent()
@@ -150,6 +156,7 @@ export class Connection implements ExchangeOwner, BudgetMember {
     this.#lingerTimer?.cancel()
     this.#deps.budget.leave(this)
     this.#forgetFrames()
+    this.#dropHeld()
     this.#dropAnswered()
     const unsent = this.#unsentBytes
     this.#unsent = []
@@ -172,15 +179,20 @@ export class Connection implements ExchangeOwner, BudgetMember {
   }
 
   answered(exchange: Exchange): void {
+    if (exchange === this.#oneAtATime) this.#oneAtATime = null
     if (this.#state === 'closed' || exchange.dropped) {
       this.#release(exchange.requestBytes)
       return
     }
+    // From now on it takes memory, also where it waits for the answers before it.
+    for (const chunk of exchange.answer ?? []) exchange.answerBytes += chunk.length
+    this.#acquire(exchange.answerBytes)
     for (let next = this.#pipeline[0]; next?.answer !== undefined; next = this.#pipeline[0]) {
       this.#pipeline.shift()
       this.#queue(next)
       if (!next.closing) continue
       // Requests behind one that ends the connection get no answer.
+      this.#dropHeld()
       this.#dropAnswered()
       for (const behind of this.#pipeline.splice(0)) behind.dropped = true
       this.end(next.closeReason || 'asked by the handler')
@@ -214,6 +226,7 @@ export class Connection implements ExchangeOwner, BudgetMember {
   #proceed(): void {
     if (this.#state !== 'open' || this.#parsing || this.#waitingForBudget) return
     this.#parsing = true
+    this.#startHeld()
     try {
       while (this.#state === 'open' && !this.#over && this.#mayStart()) {
         const frame = this.#frames.next()
@@ -260,8 +273,25 @@ export class Connection implements ExchangeOwner, BudgetMember {
       this.#overdraftSpent = true
     }
     this.#pipeline.push(exchange)
+    if (dispatcher.isOneAtATime(frame)) {
+      exchange.oneAtATime = true
+      if (this.#oneAtATime !== null || this.#held.length > 0) {
+        this.#held.push({ exchange, frame, startedMs: this.#activeMs })
+        return
+      }
+      this.#oneAtATime = exchange
+    }
     dispatcher.dispatch(frame, exchange, this.#activeMs)
     if (exchange.closing) this.#over = true
+  }
+
+  /** The next of those that are worked on one at a time, once the answer of the one before is nearly sent. */
+  #startHeld(): void {
+    while (this.#held.length > 0 && this.#oneAtATime === null && this.#unsentBytes < unsentBytesMax && this.#budgetAllows()) {
+      const { exchange, frame, startedMs } = this.#held.shift()!
+      this.#oneAtATime = exchange
+      this.#deps.dispatcher.dispatch(frame, exchange, startedMs)
+    }
   }
 
   /** The stream cannot be cut into frames any more: what came before is answered, then the connection closes. */
@@ -289,18 +319,20 @@ export class Connection implements ExchangeOwner, BudgetMember {
   /** Hands the answer over to the socket's queue; the memory of the request is free. */
   #queue(exchange: Exchange): void {
     const { answer } = exchange
-    let bytes = 0
     if (answer !== null && answer !== undefined) {
       for (const chunk of answer) {
         if (chunk.length === 0) continue
         this.#unsent.push(chunk)
-        bytes += chunk.length
       }
     }
-    this.#unsentBytes += bytes
+    this.#unsentBytes += exchange.answerBytes
     if (exchange.overdraft) this.#overdraftAnswered = true
-    this.#acquire(bytes)
     this.#release(exchange.requestBytes)
+  }
+
+  /** Requests that nobody will work on. */
+  #dropHeld(): void {
+    for (const { exchange } of this.#held.splice(0)) this.#release(exchange.requestBytes)
   }
 
   /** Requests that have an answer which will not be sent. Those without one give their memory back when they have it. */
@@ -309,7 +341,7 @@ export class Connection implements ExchangeOwner, BudgetMember {
     if (answered.length === 0) return
     const waiting = this.#pipeline.filter(exchange => exchange.answer === undefined)
     this.#pipeline.splice(0, this.#pipeline.length, ...waiting)
-    for (const exchange of answered) this.#release(exchange.requestBytes)
+    for (const exchange of answered) this.#release(exchange.requestBytes + exchange.answerBytes)
   }
 
   #forgetFrames(): void {

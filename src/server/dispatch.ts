@@ -20,6 +20,7 @@ import type { FirstError } from './response-errors.ts'
 export interface RegisteredHandler {
   readonly api: AnyApi
   readonly versions: readonly [first: number, last: number]
+  readonly oneAtATime?: boolean
   handle(request: unknown, context: RequestContext): unknown
   onError?(request: unknown, errorCode: number, context: RequestContext): unknown
 }
@@ -71,6 +72,11 @@ export class Dispatcher {
     return () => {
       if (this.#interceptors.get(apiKey) === interceptor) this.#interceptors.delete(apiKey)
     }
+  }
+
+  /** Whether the request in this frame is of an API of which a connection has one at a time. */
+  isOneAtATime(frame: Uint8Array): boolean {
+    return this.#entries[(frame[0]! << 8) | frame[1]!]?.handler.oneAtATime === true
   }
 
   /** Settles the exchange, now or later. `startedMs` is on the monotonic clock. */

@@ -22,6 +22,10 @@ export class Exchange implements RequestContext {
   clientId: string | null = null
   /** Undefined until the answer is there; null when nothing is sent. */
   answer: readonly Uint8Array[] | null | undefined = undefined
+  /** What of the answer is in the memory budget, from when it is there until it is sent. */
+  answerBytes = 0
+  /** One of an API of which the connection works on one request at a time. */
+  oneAtATime = false
   /** The connection ends after this answer. */
   closing = false
   /** Why it ends, for the log; empty when the handler asked for it. */

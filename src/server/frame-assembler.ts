@@ -23,10 +23,12 @@ const frameBytesMin = 8
 /** Room for a frame of which only the beginning is there. */
 const firstBytesMin = 4096
 /**
- * How many times what has arrived the next buffer holds. From one read of 64 KiB it is a step to 1 MiB, the usual largest batch, so that
- * copying adds little; memory that is not written to costs the process nothing yet.
+ * How many times what has arrived the next buffer holds, up to 1 MiB: from one read of 64 KiB it is a step to the usual largest batch, so that
+ * copying adds little. Beyond that it is doubled. Memory that is not written to costs the process nothing yet, but V8 counts it, and with
+ * hundreds of megabytes that are only announced it would see no reason to collect those that are done with.
  */
 const growth = 16
+const bigStepBytesMax = 1024 * 1024
 /** A chunk with no more than this around a frame is handed out as it is. */
 const slackBytesMax = 64
 /** The end of a frame is read together with what follows it when less than this is missing. */
@@ -150,7 +152,7 @@ export class FrameAssembler {
   }
 
   #grow(needed: number): Buffer {
-    const grown = Buffer.allocUnsafeSlow(Math.min(this.#length, Math.max(firstBytesMin, needed * growth)))
+    const grown = Buffer.allocUnsafeSlow(Math.min(this.#length, Math.max(firstBytesMin, Math.min(needed * growth, bigStepBytesMax), needed * 2)))
     if (this.#frame !== null) this.#frame.copy(grown, 0, 0, this.#received)
     this.#frame = grown
     return grown

@@ -330,6 +330,13 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     return this.#readMemory(request, at, limit)
   }
 
+  readsStore(fromOffset: Offset): boolean {
+    if (this.#state !== 'open' || fromOffset < this.#logStart || fromOffset >= this.#highWatermark) return false
+    const memoryStart = this.#entries[this.#head]?.baseOffset ?? this.#highWatermark
+    if (fromOffset < memoryStart && fromOffset < this.#flushed) return true
+    return this.#entries[this.#firstEntryAtOrAfter(fromOffset)]?.resident === false
+  }
+
   #readMemory(request: ReadRequest, from: number, limit: Offset): ReadOutcome {
     const chunks: Uint8Array[] = []
     let bytes = 0

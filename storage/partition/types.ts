@@ -93,6 +93,8 @@ export interface PartitionLog {
   whenDurable(lastOffset: Offset, done: (outcome: DurableOutcome) => void): void
   /** Synchronous where the records are in memory. */
   read(request: ReadRequest): ReadOutcome | Promise<ReadOutcome>
+  /** Whether a read from here would have to ask the store, as things are now. */
+  readsStore(fromOffset: Offset): boolean
   /** The first record whose timestamp is at or after the target, in log order; null when there is none. */
   offsetForTimestamp(timestampMs: number): Promise<OffsetAndTimestamp | null>
   /** The record with the greatest timestamp; null on an empty partition. */

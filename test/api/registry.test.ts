@@ -10,6 +10,7 @@ import { fetch } from '../../src/api/01-fetch.ts'
 import type { RequestContext } from '../../src/api/handler.ts'
 import { registry } from '../../src/api/registry.ts'
 import type { Broker } from '../../src/broker.ts'
+import { StoreReads } from '../../src/cluster/store-reads.ts'
 import { FetchSessions } from '../../src/cluster/fetch-sessions.ts'
 import { defaultConfig } from '../../src/config/settings.ts'
 import type { PartitionLog, ReadOutcome } from '../../storage/partition/types.ts'
@@ -43,21 +44,26 @@ describe('an unforeseen failure is an answer (P9)', () => {
 
 describe('a fetch that waits', () => {
   /** A partition that tells nobody but the fetch, with the reads that it is given. */
-  function world(read: (fromOffset: number) => ReadOutcome | Promise<ReadOutcome>) {
+  function world(
+    read: (fromOffset: number, partition: number) => ReadOutcome | Promise<ReadOutcome>,
+    readsStore: (partition: number) => boolean = () => false,
+    storeReads = new StoreReads(2),
+  ) {
     const env = new SimulatedEnv(1)
     const listeners = new Set<() => void>()
-    const log = {
+    const logOf = (partition: number) => ({
       leaderEpoch: 0, highWatermark: 0, lastStableOffset: 0, logStartOffset: 0,
-      read: ({ fromOffset }: { fromOffset: number }) => read(fromOffset),
+      read: ({ fromOffset }: { fromOffset: number }) => read(fromOffset, partition),
+      readsStore: () => readsStore(partition),
       onAdvance: (listener: () => void) => {
         listeners.add(listener)
         return () => listeners.delete(listener)
       },
-    } as unknown as PartitionLog
+    }) as unknown as PartitionLog
     const connection = new AbortController()
     const broker = {
       config: defaultConfig(), env, fetchSessions: new FetchSessions(env, 10), metrics: { fetched: () => undefined, read: () => undefined },
-      topics: { byName: () => ({ id: 't', name: 'topic' }), partition: () => log },
+      topics: { byName: () => ({ id: 't', name: 'topic' }), partition: (_: string, partition: number) => logOf(partition) }, storeReads,
     } as unknown as Broker
     const context = { broker, apiVersion: 12, signal: connection.signal } as unknown as RequestContext
     const ask = async (wanted: Partial<FetchRequest> = {}) => {
@@ -67,7 +73,16 @@ describe('a fetch that waits', () => {
       const answer = await fetch.handle(request, context)
       return answer!.responses[0]!.partitions[0]!
     }
-    return { env, ask, connection, listeners, advance: () => listeners.forEach((listener) => listener()) }
+    /** Bytes of each of the first `count` partitions. */
+    const askFor = async (count: number, wanted: Partial<FetchRequest> = {}) => {
+      const partitions = Array.from({ length: count }, (_, partition) => ({ partition, fetchOffset: 0, partitionMaxBytes: 2 ** 30 }))
+      const request = Fetch.decodeRequest(12, Buffer.concat(Fetch.encodeRequest(12, {
+        maxWaitMs: 500, minBytes: 1, topics: [{ topic: 'topic', partitions }], forgottenTopicsData: [], ...wanted,
+      })))
+      const answer = await fetch.handle(request, context)
+      return answer!.responses[0]!.partitions.map(({ records }) => (records ?? []).reduce((sum, chunk) => sum + chunk.length, 0))
+    }
+    return { env, ask, askFor, connection, listeners, advance: () => listeners.forEach((listener) => listener()) }
   }
   const nothing: ReadOutcome = { kind: 'records', chunks: [], bytes: 0, source: 'memory' }
   const batch = batchOf(['x'])
@@ -93,7 +108,7 @@ describe('a fetch that waits', () => {
   test('hears what comes while the store is read', async () => {
     const store = Promise.withResolvers<ReadOutcome>()
     let reads = 0
-    const { env, ask, advance } = world(() => (++reads === 1 ? store.promise : one))
+    const { env, ask, advance } = world(() => (++reads === 1 ? store.promise : one), () => reads === 0)
     const waiting = ask({ maxWaitMs: 60_000 })
     env.clock.schedule(10, advance)
     env.clock.schedule(20, () => store.resolve(nothing))
@@ -103,10 +118,63 @@ describe('a fetch that waits', () => {
   })
 
   test('a store that does not answer at all costs ten seconds, not for ever', async () => {
-    const { env, ask } = world(() => new Promise<ReadOutcome>(() => undefined))
+    const { env, ask } = world(() => new Promise<ReadOutcome>(() => undefined), () => true)
     const { records, errorCode } = await env.run(ask())
     assert.deepEqual([records, errorCode ?? 0], [[], 0])
     assert.equal(env.clock.monotonic(), 10_000)
+  })
+
+  test('a store that does not answer holds up what is in memory for half a second', async () => {
+    const { env, askFor } = world((_, partition) => (partition === 1 ? one : new Promise<ReadOutcome>(() => undefined)), (partition) => partition !== 1)
+    assert.deepEqual(await env.run(askFor(3)), [0, batch.length, 0])
+    assert.equal(env.clock.monotonic(), 500)
+  })
+
+  test('reads four partitions at once from the store, and no more once it has enough', async () => {
+    let running = 0
+    let most = 0
+    let reads = 0
+    const megabytes: ReadOutcome = { kind: 'records', chunks: [Buffer.alloc(3 * 1024 * 1024)], bytes: 3 * 1024 * 1024, source: 'table' }
+    const { env, askFor } = world(async () => {
+      reads++
+      most = Math.max(most, ++running)
+      await env.clock.sleep(10)
+      running--
+      return megabytes
+    }, () => true)
+    const bytes = await env.run(askFor(50))
+    assert.equal(most, 4)
+    assert.equal(reads, 4)
+    assert.deepEqual(bytes, Array.from({ length: 50 }, (_, i) => (i < 4 ? 3 * 1024 * 1024 : 0)))
+    // Partitions that turn out to be empty do not count.
+    const empty = world(() => Promise.resolve(nothing), () => true)
+    assert.equal((await empty.env.run(empty.askFor(50))).length, 50)
+  })
+
+  test('few fetches read from the store at once; the others wait their turn, and not for ever', async () => {
+    const slots = new StoreReads(2)
+    let running = 0
+    let most = 0
+    const { env, askFor } = world(async () => {
+      most = Math.max(most, ++running)
+      await env.clock.sleep(4000)
+      running--
+      return one
+    }, () => true, slots)
+    const answers = await env.run(Promise.all(Array.from({ length: 8 }, () => askFor(1))))
+    assert.equal(most, 2)
+    // Two at 4 s, two at 8 s; those who would have to wait for more than 10 s are answered without.
+    assert.deepEqual(answers.map(([bytes]) => bytes! > 0), [true, true, true, true, false, false, false, false])
+    assert.equal(env.clock.monotonic(), 10_000)
+    await env.run(env.clock.sleep(5000))
+    assert.equal(slots.waiting, 0)
+    assert.deepEqual(await env.run(askFor(1)), [batch.length], 'every slot came back')
+  })
+
+  test('reads nothing for a connection that is closing', async () => {
+    const { env, askFor, connection } = world(() => assert.fail('a read'), () => assert.fail('a look'))
+    connection.abort()
+    assert.deepEqual(await env.run(askFor(2)), [0, 0])
   })
 })
 

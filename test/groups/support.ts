@@ -118,6 +118,7 @@ export class MemoryLog implements PartitionLog {
   /** What the next read answers. */
   unreadable: ReadOutcome | null = null
   readonly batches: Uint8Array[] = []
+  readonly readsStore = (): boolean => false
   /** How many batches were read. */
   batchesRead = 0
   readonly #waiting: { readonly lastOffset: number; readonly done: (outcome: DurableOutcome) => void }[] = []

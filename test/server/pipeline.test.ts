@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { decodeResponseFrame, encodeRequestFrame } from '../../protocol/messages/header.ts'
 import { ApiVersions } from '../../protocol/messages/18-api-versions.ts'
-import { correlationId, decodeEcho, echoFrame, echoHandler, eventually, gate, RawClient, recordingLogger, startTestServer } from './harness.ts'
+import { Echo, correlationId, decodeEcho, echoFrame, echoHandler, eventually, gate, RawClient, recordingLogger, startTestServer } from './harness.ts'
+import type { EchoRequest } from './harness.ts'
 
 test('a request that arrives byte by byte is answered', async t => {
   const { port } = await startTestServer(t, [echoHandler()])
@@ -34,6 +35,70 @@ test('requests are started as they arrive and answered in order', async t => {
   assert.equal(client.frames.length, 0, 'nothing overtakes the first')
   gates[0]!.open()
   assert.deepEqual((await client.receive(3)).map(correlationId), [0, 1, 2])
+})
+
+test('large answers are worked on one at a time, and nothing else waits for them', async t => {
+  const started: number[] = []
+  const gates = Array.from({ length: 6 }, () => gate())
+  const work = async (request: EchoRequest): Promise<EchoRequest> => {
+    started.push(request.id)
+    await gates[request.id]!.promise
+    return request
+  }
+  const handler = { ...echoHandler(work), oneAtATime: true }
+  const other = { ...echoHandler(work), api: { ...Echo, key: 501 } } as typeof handler
+  const otherFrame = (id: number): Buffer => {
+    const frame = echoFrame(id)
+    frame.writeInt16BE(501, 4)
+    return frame
+  }
+  const { port, server } = await startTestServer(t, [handler, { ...other, oneAtATime: false }])
+  const client = await RawClient.connect(port, t)
+  client.write(Buffer.concat([echoFrame(0), echoFrame(1), otherFrame(2), echoFrame(3)]))
+  await eventually(() => started.length === 2, 'the first of each')
+  assert.deepEqual(started, [0, 2])
+  gates[2]!.open()
+  gates[0]!.open()
+  await eventually(() => started.length === 3, 'the second one')
+  gates[1]!.open()
+  await eventually(() => started.length === 4, 'the third one')
+  gates[3]!.open()
+  assert.deepEqual((await client.receive(4)).map(correlationId), [0, 1, 2, 3])
+  assert.deepEqual(started, [0, 2, 1, 3])
+  // One that is gone leaves nothing behind.
+  client.write(Buffer.concat([echoFrame(4), echoFrame(5), echoFrame(1)]))
+  await eventually(() => started.includes(4), 'the next round')
+  client.socket.resetAndDestroy()
+  await eventually(() => server.connections === 0, 'the connection is gone')
+  gates[4]!.open()
+  await eventually(() => server.budget.usedBytes === 0, 'all memory came back')
+  assert.ok(!started.includes(5))
+})
+
+test('a client that half-closes gets the answers to all that it has asked', async t => {
+  const handler = { ...echoHandler(async request => request), oneAtATime: true }
+  const { port, server } = await startTestServer(t, [handler])
+  const client = await RawClient.connect(port, t, { allowHalfOpen: true })
+  client.socket.end(Buffer.concat([0, 1, 2, 3].map(id => echoFrame(id))))
+  assert.deepEqual((await client.receive(4)).map(correlationId), [0, 1, 2, 3])
+  await client.receiveEnd()
+  client.socket.destroy()
+  await eventually(() => server.budget.usedBytes === 0, 'all memory came back')
+})
+
+test('an answer that waits for the one before it is in the memory budget', async t => {
+  const first = gate()
+  const handler = echoHandler(async request => {
+    if (request.id === 0) await first.promise
+    return { id: request.id, payload: Buffer.alloc(100_000) }
+  })
+  const { port, server } = await startTestServer(t, [handler])
+  const client = await RawClient.connect(port, t)
+  client.write(Buffer.concat([0, 1, 2, 3].map(id => echoFrame(id))))
+  await eventually(() => server.budget.usedBytes > 300_000, 'three answers are counted')
+  first.open()
+  await client.receive(4)
+  await eventually(() => server.budget.usedBytes === 0, 'all memory came back')
 })
 
 test('a thousand requests in one write come back in order, answered at once or later', async t => {

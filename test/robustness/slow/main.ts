@@ -8,13 +8,15 @@ import type { Scenario } from './scenario.ts'
 import { overload } from './overload.ts'
 import { coldReads } from './cold-reads.ts'
 import { disk } from './disk.ts'
+import { limits } from './limits.ts'
 import { storeTrouble } from './store-trouble.ts'
+import { takeOver } from './take-over.ts'
 
-const scenarios: readonly Scenario[] = [...storeTrouble, ...overload, ...coldReads, ...disk]
+const scenarios: readonly Scenario[] = [...storeTrouble, ...overload, ...coldReads, ...disk, ...takeOver, ...limits]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { full: { type: 'boolean', default: false }, list: { type: 'boolean', default: false } },
+  options: { full: { type: 'boolean', default: false }, list: { type: 'boolean', default: false }, keep: { type: 'boolean', default: false } },
 })
 const wanted = scenarios.filter(({ name }) => positionals.length === 0 || positionals.some((part) => name.includes(part)))
 if (values.list) {
@@ -32,6 +34,10 @@ for (const scenario of wanted) {
     await scenario.run(world)
   } catch (error) {
     problem = error instanceof Error ? error : new Error('thrown was no error', { cause: error })
+  }
+  if (problem !== null && values.keep) {
+    console.log(problem.stack)
+    await new Promise((done) => setTimeout(done, 3_600_000))
   }
   await world.end()
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(1)

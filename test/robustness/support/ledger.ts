@@ -221,7 +221,7 @@ export async function readPartition(
   let end = -1
   let progressMs = performance.now()
   while (end < 0 || offset < end) {
-    if (performance.now() - progressMs > stallMs) assert.fail(`${topic}-${partition}: no progress at ${offset} of ${end} for ${stallMs} ms`)
+    if (performance.now() - progressMs > stallMs) assert.fail(`${topic}-${partition}: no progress at ${offset} of ${end} for ${stallMs} ms; ${JSON.stringify([...troubles])}`)
     try {
       client ??= await RawClient.connect(address, { clientId: 'reader', answerMs: 30_000 })
       if (end < 0) end = await highWatermark(client, topic, partition)
