@@ -123,7 +123,7 @@ test('a merged file of any size is looked at once, right after its commit', () =
 
 test('nothing of a topic is kept once it is forgotten', () => inWorld(async (world) => {
   const key = await world.flush()
-  world.files.forget(topicId)
+  void world.files.forget(topicId)
   assert.equal(world.files.bytes, 0)
   await world.store.delete([key])
   await world.vacuum('END')
