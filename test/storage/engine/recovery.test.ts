@@ -123,6 +123,19 @@ simulated('a store whose lanes were lost is refused, so that no offset is given 
   await assert.rejects(TestBroker.start(env, store), /lanes/)
 })
 
+simulated('nobody is served before the first checkpoint of the lane is durable: a recovery would not look at the lane', async (env, store) => {
+  const door = new Door()
+  let isServing = false
+  const starting = TestBroker.start(env, store, { ...never, gate: (operation, key) => (operation === 'putIfAbsent' && key.includes('/checkpoints/') ? door.pass() : undefined) })
+  void starting.then(() => (isServing = true))
+  await door.reached
+  await env.clock.sleep(60_000)
+  assert.equal(isServing, false)
+  door.open()
+  const broker = await starting
+  assert.deepEqual(await keysOf(store, laneCheckpointPrefix(1, broker.engine.incarnation)), ['lanes/1/1/checkpoints/00000000000000000000'])
+})
+
 simulated('processes that crash at every start leave nothing behind once one serves', async (env, store) => {
   const first = await TestBroker.start(env, store, never)
   const topic = await first.createTopic('orders')
