@@ -22,8 +22,3 @@ export function topicNameProblem(name: string): string | null {
   }
   return null
 }
-
-/** Names that differ only in `.` and `_` are one name to metrics: Kafka refuses the second. */
-export function collisionKey(name: string): string {
-  return name.replaceAll('.', '_')
-}

@@ -7,14 +7,14 @@ import type { StorageEngine } from '../../storage/engine/engine.ts'
 import type { Env } from '../../storage/env.ts'
 import type { TopicRecord } from '../../storage/journal/entries.ts'
 import type { Journal, JournalAppendOutcome } from '../../storage/journal/journal.ts'
-import { freeLocation, topicByName } from '../../storage/journal/state.ts'
+import { collisionKey, freeLocation, topicByName } from '../../storage/journal/state.ts'
 import type { JournalState } from '../../storage/journal/state.ts'
 import type { PartitionLog } from '../../storage/partition/types.ts'
 import type { Config } from '../config/settings.ts'
 import type { Logger } from '../logging.ts'
 import { appendChange, givenUp } from './change.ts'
 import { topicConfigProblem } from './topic-configs.ts'
-import { OFFSETS_TOPIC, collisionKey, isInternalTopic, topicNameProblem } from './topic-names.ts'
+import { OFFSETS_TOPIC, isInternalTopic, topicNameProblem } from './topic-names.ts'
 
 /** More partitions than this in one request would be a typing error or an attack. */
 const PARTITIONS_MAX = 100_000
@@ -280,15 +280,8 @@ export class Topics {
 
 function nameTaken(state: JournalState, name: string): (TopicOutcome & { kind: 'error' }) | null {
   if (state.topicIdsByName.has(name)) return error(KafkaError.TOPIC_ALREADY_EXISTS, `Topic '${name}' already exists.`)
-  if (/[._]/.test(name)) {
-    const key = collisionKey(name)
-    for (const other of state.topicIdsByName.keys()) {
-      if (collisionKey(other) === key) {
-        return error(KafkaError.INVALID_TOPIC_EXCEPTION, `Topic '${name}' collides with existing topic: ${other}`)
-      }
-    }
-  }
-  return null
+  const other = state.topicNamesByCollisionKey.get(collisionKey(name))
+  return other === undefined ? null : error(KafkaError.INVALID_TOPIC_EXCEPTION, `Topic '${name}' collides with existing topic: ${other}`)
 }
 
 /** What is wrong with an assignment of partitions (from 0 on) to brokers, where there is only this one; null when all is well. */

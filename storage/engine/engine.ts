@@ -105,6 +105,9 @@ export class TopicLogs implements FlushableTopic, MaintainedTopic {
   readonly logs: StoredPartitionLog[] = []
   config: TopicLogConfig
   deleted = false
+  /** What `config` and the number of logs come from. */
+  syncedRecord: TopicRecord | null = null
+  syncedResources: unknown = null
   #creating: Promise<void> | null = null
   readonly #env: Env
 
@@ -161,6 +164,8 @@ export class StorageEngine implements PartitionHost {
   readonly #partitionLines = new Map<PartitionLog, Uint8Array>()
   /** Checkpoints of this lane that are in the store, ascending. */
   readonly #checkpointSeqs: LogVersion[] = []
+  /** Journal version of which the topics here are. */
+  #syncedVersion: LogVersion = 0
   #dirty = false
   #fenced = false
   /** From the end of recovery to the beginning of the stop: durable batches set off flushes. */
@@ -296,7 +301,9 @@ export class StorageEngine implements PartitionHost {
 
   /** Brings the partition logs in line with the journal: opens what was created, closes and purges what was deleted. */
   syncTopics(): void {
-    const { topics, deletedTopics } = this.#deps.journal.state
+    const { version, topics, deletedTopics } = this.#deps.journal.state
+    if (version === this.#syncedVersion) return
+    this.#syncedVersion = version
     for (const record of topics.values()) this.#openTopic(record)
     for (const [id, logs] of this.#topics) if (!topics.has(id)) this.#dropTopic(logs)
     for (const record of deletedTopics.values()) this.#purge(record)
@@ -394,6 +401,9 @@ export class StorageEngine implements PartitionHost {
 
   #openTopic(record: TopicRecord): void {
     let topic = this.#topics.get(record.id)
+    const { resources } = this.#deps.journal.state
+    // With ten thousand topics, each of which is looked at whenever one changes, this is what a change costs.
+    if (topic?.syncedRecord === record && topic.syncedResources === resources) return
     const config = this.#deps.configOf(record)
     if (topic === undefined) {
       const table = new DeltaTable(this.#deps.store, this.env, record.location, {
@@ -403,6 +413,8 @@ export class StorageEngine implements PartitionHost {
       topic = new TopicLogs(this.env, record, config, table)
       this.#topics.set(record.id, topic)
     }
+    topic.syncedRecord = record
+    topic.syncedResources = resources
     topic.config = config
     for (const log of topic.logs) log.setConfig(config)
     while (topic.logs.length < record.partitions) {

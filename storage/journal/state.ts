@@ -21,6 +21,8 @@ export interface JournalState {
   /** Topics that exist. */
   readonly topics: ReadonlyMap<Uuid, TopicRecord>
   readonly topicIdsByName: ReadonlyMap<string, Uuid>
+  /** Names of topics by {@link collisionKey}. */
+  readonly topicNamesByCollisionKey: ReadonlyMap<string, string>
   /** Deleted topics whose data may still be in the store. */
   readonly deletedTopics: ReadonlyMap<Uuid, TopicRecord>
   /** Every location that was ever given to a topic, so that none is given twice. */
@@ -52,6 +54,7 @@ export const emptyJournalState: JournalState = {
   clusterId: null,
   topics: new Map(),
   topicIdsByName: new Map(),
+  topicNamesByCollisionKey: new Map(),
   deletedTopics: new Map(),
   locations: new Set(),
   incarnations: new Map(),
@@ -70,6 +73,11 @@ export function applyEntry(state: JournalState, version: LogVersion, entry: Jour
 export function topicByName(state: JournalState, name: string): TopicRecord | null {
   const id = state.topicIdsByName.get(name)
   return id === undefined ? null : (state.topics.get(id) ?? null)
+}
+
+/** The same for names that differ only in `.` and `_`, which metrics cannot tell apart. */
+export function collisionKey(name: string): string {
+  return name.replaceAll('.', '_')
 }
 
 /** Key of a resource in `JournalState.resources`. */
@@ -135,6 +143,10 @@ export class JournalFold {
         if (topic === undefined) return false
         this.#map('topics').delete(change.id)
         this.#map('topicIdsByName').delete(topic.name)
+        // Two such names cannot be created any more; journals of before may hold them.
+        if (state.topicNamesByCollisionKey.get(collisionKey(topic.name)) === topic.name) {
+          this.#map('topicNamesByCollisionKey').delete(collisionKey(topic.name))
+        }
         this.#map('deletedTopics').set(change.id, topic)
         return true
       }
@@ -176,6 +188,7 @@ export class JournalFold {
     if (topicIdsByName.has(topic.name) || locations.has(topic.location) || topic.partitions < 1) return false
     this.#map('topics').set(topic.id, topic)
     this.#map('topicIdsByName').set(topic.name, topic.id)
+    this.#map('topicNamesByCollisionKey').set(collisionKey(topic.name), topic.name)
     if (!this.#own.has(locations)) this.#state = { ...this.#state, locations: this.#owned(new Set(locations)) }
     ;(this.#state.locations as Set<string>).add(topic.location)
     return true
@@ -196,7 +209,7 @@ export class JournalFold {
   }
 }
 
-type MapName = 'topics' | 'topicIdsByName' | 'deletedTopics' | 'incarnations' | 'resources'
+type MapName = 'topics' | 'topicIdsByName' | 'topicNamesByCollisionKey' | 'deletedTopics' | 'incarnations' | 'resources'
 
 /** The state as JSON, `meta/snapshots/<version>.json`. */
 export function encodeSnapshot(state: JournalState): Uint8Array {
@@ -240,6 +253,7 @@ export function decodeSnapshot(bytes: Uint8Array): JournalState {
     clusterId: fields.optionalString('clusterId'),
     topics: new Map(topics.map((topic) => [topic.id, topic])),
     topicIdsByName: new Map(topics.map((topic) => [topic.name, topic.id])),
+    topicNamesByCollisionKey: new Map(topics.map((topic) => [collisionKey(topic.name), topic.name])),
     deletedTopics: new Map(deletedTopics.map((topic) => [topic.id, topic])),
     locations,
     incarnations: new Map(incarnations.map((item) => [item.incarnation, item])),

@@ -9,10 +9,11 @@ import { overload } from './overload.ts'
 import { coldReads } from './cold-reads.ts'
 import { disk } from './disk.ts'
 import { limits } from './limits.ts'
+import { soak } from './soak.ts'
 import { storeTrouble } from './store-trouble.ts'
 import { takeOver } from './take-over.ts'
 
-const scenarios: readonly Scenario[] = [...storeTrouble, ...overload, ...coldReads, ...disk, ...takeOver, ...limits]
+const scenarios: readonly Scenario[] = [...storeTrouble, ...overload, ...coldReads, ...disk, ...takeOver, ...limits, ...soak]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import type { JournalChange, TopicRecord } from '../../../storage/journal/entries.ts'
 import { decodeEntry } from '../../../storage/journal/entries.ts'
 import { Journal } from '../../../storage/journal/journal.ts'
-import { applyEntry, decodeSnapshot, emptyJournalState, encodeSnapshot, freeLocation, topicByName } from '../../../storage/journal/state.ts'
+import { applyEntry, collisionKey, decodeSnapshot, emptyJournalState, encodeSnapshot, freeLocation, topicByName } from '../../../storage/journal/state.ts'
 import type { JournalProposal } from '../../../storage/journal/journal.ts'
 import type { JournalState } from '../../../storage/journal/state.ts'
 import { MemoryStore } from '../../../storage/objects/memory-store.ts'
@@ -121,6 +121,16 @@ describe('journal fold', () => {
     )
     assert.deepEqual(decodeSnapshot(encodeSnapshot(state)), state)
     assert.deepEqual(decodeSnapshot(encodeSnapshot(emptyJournalState)), emptyJournalState)
+  })
+
+  it('knows which name stands in the way of one that differs in dots and underscores only', () => {
+    const state = fold({ type: 'topic-created', topic: topic('a.b') }, { type: 'topic-created', topic: topic('plain') })
+    assert.equal(state.topicNamesByCollisionKey.get(collisionKey('a_b')), 'a.b')
+    assert.equal(state.topicNamesByCollisionKey.get(collisionKey('plain')), 'plain')
+    assert.deepEqual(decodeSnapshot(encodeSnapshot(state)), state)
+    const later = applyEntry(state, 3, { v: 1, commitId: 'd', atMs: 0, changes: [{ type: 'topic-deleted', id: 'id-a.b' }] })
+    assert.equal(later.topicNamesByCollisionKey.get(collisionKey('a_b')), undefined)
+    assert.equal(state.topicNamesByCollisionKey.size, 2, 'the state before is as it was')
   })
 
   it('refuses entries of a newer release', () => {
