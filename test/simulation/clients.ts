@@ -200,10 +200,14 @@ export class Deleter {
       const below = env.below(this.#ledger.seen.size + 1)
       if (broker === null || below === 0) continue
       this.#ledger.mayBeginAt = Math.max(this.#ledger.mayBeginAt, below)
+      const { promise, resolve } = Promise.withResolvers<void>()
       broker.deleteRecords(this.#ledger.topic.record.id, this.#ledger.partition, below, (logStart) => {
         this.#world.count('deletions of records')
         this.#ledger.beginsAt = Math.max(this.#ledger.beginsAt, logStart)
+        resolve()
       })
+      // Nothing is on its way any more when this client ends, unless its broker is gone.
+      await Promise.race([promise, env.clock.sleep(REQUEST_TIMEOUT_MS)])
     }
   }
 }
