@@ -20,6 +20,11 @@ export interface DecodeFileOptions {
   readonly endOffset?: number
   /** Stops once the batches hold this many bytes before compression; at least one batch is returned if there is a row. */
   readonly maxBytes: number
+  /**
+   * Stops behind a row group once the batches hold this many, `maxBytes` without it. A row group that is cut in its middle is decompressed again
+   * for its rest.
+   */
+  readonly enoughBytes?: number
   /** Codec of the batches; `none` without it. */
   readonly compression?: CodecName
   /** Bytes of one batch before compression, which a single larger record exceeds. */
@@ -46,10 +51,11 @@ export const batchBytesTargetDefault = 256 * 1024
  * them counts. Throws ParquetFormatError, UnsupportedColumnError, and whatever a reader rejects with.
  */
 export async function decodeFiles(readers: readonly RangeReader[], options: DecodeFileOptions): Promise<DecodedFile> {
-  const { fromOffset, endOffset = Number.MAX_SAFE_INTEGER, maxBytes } = options
+  const { fromOffset, endOffset = Number.MAX_SAFE_INTEGER, maxBytes, enoughBytes = maxBytes } = options
   const assembler = new BatchAssembler(options)
   const wantsMore = (): boolean => assembler.bytes < maxBytes
-  const rows = { fromOffset, endOffset, chunkBytes: Math.max(maxBytes, chunkBytesMin), betweenChunks: wantsMore }
+  const betweenChunks = (): boolean => assembler.bytes < Math.min(maxBytes, enoughBytes)
+  const rows = { fromOffset, endOffset, chunkBytes: Math.max(maxBytes, chunkBytesMin), betweenChunks }
   const done = await forEachOrdered(await Promise.all(readers.map(openFile)), rows, (view, order) => {
     for (let i = 0; i < order.length; i++) {
       if (i > 0 && !wantsMore()) return false

@@ -32,8 +32,9 @@ export interface TableReadsDependencies {
   readonly options: TableReadsOptions
 }
 
-/** Decoded bytes of one chunk, about. */
+/** Decoded bytes that are enough for one chunk, and more than which it does not hold: row groups that we wrote come whole. */
 const CHUNK_BYTES = 4 * 1024 * 1024
+const CHUNK_BYTES_MAX = 16 * 1024 * 1024
 /** Smaller files are read whole; larger ones in ranges. */
 const WHOLE_FILE_BYTES_MAX = 8 * 1024 * 1024
 /** Small files that make up one chunk, and how many of them are fetched at once. */
@@ -59,6 +60,10 @@ interface Chunk {
 interface PartitionChunks {
   readonly chunks: Map<Offset, Chunk>
   readonly loading: Map<Offset, Promise<Chunk>>
+  /** Where the newest read will go on, and up to where there is something to read. */
+  readerNext: Offset
+  readerEnd: Offset
+  isReadingAhead: boolean
 }
 
 class FileGoneError extends Error {}
@@ -94,7 +99,9 @@ export class TableReads implements ColdReads {
     let from = fromOffset
     while (from < endOffset) {
       const chunk = this.#cached(partition, from, table) ?? (await this.#load(log, partition, from, endOffset))
-      this.#readAhead(log, partition, chunk, endOffset, table)
+      partition.readerNext = chunk.next
+      partition.readerEnd = endOffset
+      void this.#readAhead(log, partition, table)
       const batches = select(chunk, from, maxBytes)
       if (batches.length > 0) return batches
       from = Math.max(chunk.next, from + 1)
@@ -144,7 +151,7 @@ export class TableReads implements ColdReads {
     const name = `${log.topicId}/${log.partition}`
     let partition = this.#partitions.get(name)
     if (partition === undefined) {
-      partition = { chunks: new Map(), loading: new Map() }
+      partition = { chunks: new Map(), loading: new Map(), readerNext: 0, readerEnd: 0, isReadingAhead: false }
       this.#partitions.set(name, partition)
     }
     return partition
@@ -181,17 +188,33 @@ export class TableReads implements ColdReads {
     return loading
   }
 
-  #readAhead(log: PartitionLog, partition: PartitionChunks, chunk: Chunk, endOffset: Offset, table: DeltaTable): void {
-    let next = chunk.next
-    for (let ahead = 0; ahead < READ_AHEAD && next < endOffset; ahead++) {
-      const known = this.#cached(partition, next, table)
-      if (known === null) {
-        // A failure is seen by the read that needs the chunk.
-        void this.#load(log, partition, next, endOffset).catch(() => undefined)
-        return
+  /** Loads what a sequential reader will ask for, one chunk after the other, until `READ_AHEAD` of them are there. Never rejects. */
+  async #readAhead(log: PartitionLog, partition: PartitionChunks, table: DeltaTable): Promise<void> {
+    if (partition.isReadingAhead) return
+    partition.isReadingAhead = true
+    try {
+      for (;;) {
+        const from = this.#firstMissing(partition, table)
+        if (from === null) return
+        await this.#load(log, partition, from, partition.readerEnd)
+        // Nothing there, or no room to keep it.
+        if (this.#cached(partition, from, table) === null) return
       }
+    } catch {
+      // A failure is seen by the read that needs the chunk.
+    } finally {
+      partition.isReadingAhead = false
+    }
+  }
+
+  #firstMissing(partition: PartitionChunks, table: DeltaTable): Offset | null {
+    let next = partition.readerNext
+    for (let ahead = 0; ahead < READ_AHEAD && next < partition.readerEnd; ahead++) {
+      const known = this.#cached(partition, next, table)
+      if (known === null) return next
       next = known.next
     }
+    return null
   }
 
   #keep(chunk: Chunk, partition: PartitionChunks): void {
@@ -264,7 +287,8 @@ export class TableReads implements ColdReads {
       file: inputs,
       fromOffset: part.fromOffset,
       endOffset: part.endOffset,
-      maxBytes: CHUNK_BYTES,
+      maxBytes: CHUNK_BYTES_MAX,
+      enoughBytes: CHUNK_BYTES,
       compression: options.compressionOf(log.topicId),
     })
     for (const { bytes, lastOffset } of decoded.batches) {
@@ -314,7 +338,9 @@ export class TableReads implements ColdReads {
     const input = await this.#open(table, file)
     let fromOffset = log.logStartOffset
     for (;;) {
-      const { batches, done } = await this.#deps.parquet.decode({ file: input, fromOffset, maxBytes: CHUNK_BYTES, compression: 'none' })
+      const { batches, done } = await this.#deps.parquet.decode({
+        file: input, fromOffset, maxBytes: CHUNK_BYTES_MAX, enoughBytes: CHUNK_BYTES, compression: 'none',
+      })
       for (const batch of batches) yield batch.bytes
       const last = batches.at(-1)
       if (done || last === undefined) return

@@ -52,11 +52,7 @@ describe('other writers of a table', { skip: noDeltaReaders }, () => {
     const workload = new Workload(broker, topic, PARTITIONS, { seed })
     const goOn = async (count = 60): Promise<TopicState> => {
       await workload.progress(count)
-      const wanted = (await topicState(broker, topic)).partitions.map(({ highWatermark }) => highWatermark)
-      return await eventually(`${topic} goes on`, async () => {
-        const state = await topicState(broker, topic)
-        return state.partitions.every(({ flushedOffset }, partition) => flushedOffset >= wanted[partition]!) ? state : null
-      })
+      return await flushed(broker, topic)
     }
     const table = (await goOn(30)).table.location
     return { table, workload, goOn, version: async () => (await topicState(broker, topic)).table.version! }

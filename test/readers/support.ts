@@ -241,9 +241,10 @@ export async function topicState(broker: TestBroker, topic: string): Promise<Top
 
 /** Waits until everything that is durable now is in the table, and gives where the table is. */
 export async function flushed(broker: TestBroker, topic: string): Promise<TopicState> {
+  const wanted = (await topicState(broker, topic)).partitions.map(({ highWatermark }) => highWatermark)
   return await eventually(`${topic} flushed`, async () => {
     const state = await topicState(broker, topic)
-    return state.table.unflushedRecords === 0 ? state : null
+    return state.partitions.every(({ flushedOffset }, partition) => flushedOffset >= wanted[partition]!) ? state : null
   })
 }
 

@@ -26,6 +26,16 @@ async function listed(objects: ObjectStore, prefix: string): Promise<string[]> {
   }
 }
 
+/** Gives the error code. */
+async function commit(client: TopicClient, groupId: string, committedOffset: number): Promise<number> {
+  const { topics } = await client.raw.send(OffsetCommit, 8, {
+    groupId,
+    memberId: '',
+    topics: [{ name: 'work', topicId: 'AAAAAAAAAAAAAAAAAAAAAA', partitions: [{ partitionIndex: 0, committedOffset, committedMetadata: `at ${committedOffset}` }] }],
+  })
+  return topics[0]!.partitions[0]!.errorCode
+}
+
 describe('upkeep of tables', { skip: noDeltaReaders }, () => {
   let store = ''
   let broker: TestBroker
@@ -109,7 +119,7 @@ describe('upkeep of tables', { skip: noDeltaReaders }, () => {
     await create('again', PARTITIONS)
     const old = new Workload(broker, 'again', PARTITIONS, { seed: 3 })
     await old.progress(100)
-    const { table: before } = await flushedOnce('again')
+    const { table: before } = await flushed(broker, 'again')
     const client = await TopicClient.connect(broker)
     await client.delete('again')
     // A producer that does not know it yet is refused, and what it had under way leaves no trace.
@@ -142,24 +152,9 @@ describe('upkeep of tables', { skip: noDeltaReaders }, () => {
     third.close()
   })
 
-  async function flushedOnce(topic: string): Promise<{ table: { location: string } }> {
-    return await eventually(`${topic} has a table`, async () => {
-      const state = await topicState(broker, topic)
-      return state.partitions.some(({ flushedOffset }) => flushedOffset > 0) ? state : null
-    })
-  }
-
   test('ten thousand commits of offsets leave a small table, and the group goes on after a restart', async () => {
     await create('work', 1)
     const groups = ['billing', 'audit', 'search']
-    const commit = async (client: TopicClient, groupId: string, committedOffset: number): Promise<number> => {
-      const { topics } = await client.raw.send(OffsetCommit, 8, {
-        groupId,
-        memberId: '',
-        topics: [{ name: 'work', topicId: 'AAAAAAAAAAAAAAAAAAAAAA', partitions: [{ partitionIndex: 0, committedOffset, committedMetadata: `at ${committedOffset}` }] }],
-      })
-      return topics[0]!.partitions[0]!.errorCode
-    }
     const committed = async (groupId: string): Promise<number> => {
       const client = await TopicClient.connect(broker)
       const answer = await eventually(`the offset of ${groupId}`, async () => {
