@@ -278,7 +278,11 @@ async function waitFor(
   const giveUp = (): void => wake?.()
   signal.addEventListener('abort', giveUp, { once: true })
   try {
-    const waitMs = (leftMs: number): number => isSatisfied(reads, request, maxBytes) ? READ_WAIT_WITH_DATA_MS : Math.max(leftMs, READ_WAIT_MIN_MS)
+    const waitMs = (leftMs: number): number => {
+      // A client that does not wait for more records still waits for those that are there.
+      const hasAnswer = reads.some((read) => read.finished || read.bytes > 0)
+      return hasAnswer && isSatisfied(reads, request, maxBytes) ? READ_WAIT_WITH_DATA_MS : Math.max(leftMs, READ_WAIT_MIN_MS)
+    }
     if (firstCold !== null) await readStoreFor(waitMs(request.maxWaitMs), firstCold, reads, maxBytes, context)
     while (!signal.aborted && !isSatisfied(reads, request, maxBytes)) {
       const leftMs = startedMs + request.maxWaitMs - clock.monotonic()

@@ -130,6 +130,15 @@ describe('a fetch that waits', () => {
     assert.equal(env.clock.monotonic(), 500)
   })
 
+  test('one that does not wait for records gets those that are there, also where the store takes its time', async () => {
+    const { env, ask } = world(async () => {
+      await env.clock.sleep(3000)
+      return one
+    }, () => true)
+    for (const wanted of [{ maxWaitMs: 0 }, { maxWaitMs: 100, minBytes: 0 }]) assert.deepEqual((await env.run(ask(wanted))).records, [batch])
+    assert.equal(env.clock.monotonic(), 6000)
+  })
+
   test('reads four partitions at once from the store, and no more once it has enough', async () => {
     let running = 0
     let most = 0

@@ -126,13 +126,18 @@ export const takeOver: readonly Scenario[] = [
         const alive = supervisors.map((supervisor) => supervisor.retire()).filter((broker) => broker !== null)
         return alive.length === 1 && !supervisors.some(({ isStarting }) => isStarting) ? alive[0]! : null
       }, 40_000)
-      const before = producers.map(({ acknowledged }) => acknowledged.length)
-      await eventually('the load goes on', () => producers.every(({ acknowledged }, i) => acknowledged.length > before[i]! + 20), 40_000)
-      const batches = await stopAll(producers)
       const codes = new Map<string, number>()
       for (const supervisor of supervisors) for (const [code, count] of supervisor.codes) codes.set(code, (codes.get(code) ?? 0) + count)
-      world.note(`${supervisors.reduce((sum, { starts }) => sum + starts, 0)} starts; exits ${JSON.stringify([...codes])}; ${batches} batches acknowledged`)
-      world.note(producers[0]!.summary())
+      world.note(`${supervisors.reduce((sum, { starts }) => sum + starts, 0)} starts; exits ${JSON.stringify([...codes])}`)
+      world.note(`the one at ${winner.address} said: ${[...new Set(complaints(winner))].join(' | ')}`)
+      const before = producers.map(({ acknowledged }) => acknowledged.length)
+      try {
+        await eventually('the load goes on', () => producers.every(({ acknowledged }, i) => acknowledged.length > before[i]! + 20), 40_000)
+      } finally {
+        for (const producer of producers) world.note(producer.summary())
+      }
+      const batches = await stopAll(producers)
+      world.note(`${batches} batches acknowledged`)
       await verifyAll(winner.address, producers)
       for (const code of codes.keys()) assert.ok(code === '3' || code === '3 at start', `an exit with ${code}`)
       assert.equal(await winner.stop(), 0)
