@@ -1,4 +1,4 @@
-/** The program: `node src/main.ts serve …`. */
+/** The program: `node bin/bayou.js serve …` runs it on the Node that it needs. */
 import { runCli } from './cli/program.ts'
 import { tuneHeap } from './heap-flags.ts'
 

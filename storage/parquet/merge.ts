@@ -11,16 +11,9 @@ import { copyRow, lengthAt, offsetAt, timestampMsAt } from './row-view.ts'
 import type { RowView } from './row-view.ts'
 import { TopicFileWriter, rowGroupBytesDefault, rowGroupRowsDefault } from './topic-file-writer.ts'
 import type { FileLayout, WrittenFile } from './topic-file-writer.ts'
+import { NotMergeableError } from './parquet-codec.ts'
 import { topicColumns } from './topic-schema.ts'
 import type { TopicColumn } from './topic-schema.ts'
-
-/** Merging would lose something: rows without an offset, or columns that are not ours. Leave these files alone. */
-export class NotMergeableError extends Error {
-  constructor(message: string) {
-    super(message)
-    this.name = 'NotMergeableError'
-  }
-}
 
 export interface OffsetRange {
   readonly rows: number

@@ -11,6 +11,14 @@ import type { KeyMergeOptions, OffsetMergeOptions, OffsetRange } from './merge.t
 import type { ParquetCompression } from './parquet-library.ts'
 import type { FileLayout, WrittenFile } from './topic-file-writer.ts'
 
+/** Merging would lose something: rows without an offset, or columns that are not ours. Leave these files alone. */
+export class NotMergeableError extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'NotMergeableError'
+  }
+}
+
 export interface ParquetCodec {
   /** Record batches to a file of the table. Damaged batches are reported in the result, not thrown. */
   encode(request: EncodeRequest): Promise<EncodedFile>

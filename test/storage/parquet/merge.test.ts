@@ -8,7 +8,7 @@ import * as fc from 'fast-check'
 import { encodeBatch } from '../../../protocol/records/encoder.ts'
 import { footerOf } from '../../../storage/parquet/footer.ts'
 import { InlineParquet } from '../../../storage/parquet/inline-parquet.ts'
-import { NotMergeableError } from '../../../storage/parquet/merge.ts'
+import { NotMergeableError } from '../../../storage/parquet/parquet-codec.ts'
 import { anyBatches, plainBatches, plainFile, plainRecords, utf8 } from './sample-records.ts'
 
 const parquet = new InlineParquet()
