@@ -3,6 +3,7 @@
  * reads a topic back whole, what was produced as a ledger, and questions to delta-rs and DuckDB about the topic's table.
  */
 import assert from 'node:assert/strict'
+import { KafkaError } from '../../protocol/errors.ts'
 import { Produce } from '../../protocol/messages/00-produce.ts'
 import { Fetch } from '../../protocol/messages/01-fetch.ts'
 import { CreateTopics } from '../../protocol/messages/19-create-topics.ts'
@@ -106,11 +107,15 @@ export class TopicClient {
     return answer.baseOffset
   }
 
-  /** Everything from `fromOffset` up to the high watermark, which is given too. `bytesMax` of a single answer. */
+  /**
+   * Everything from `fromOffset` up to the high watermark, which is given too. `bytesMax` of a single answer. What the store cannot give at the
+   * moment is asked for again, as every client does.
+   */
   async consume(topic: string, partition: number, fromOffset = 0, bytesMax = 1024 * 1024): Promise<{ records: PlainRecord[]; highWatermark: number }> {
     const records: PlainRecord[] = []
     let highWatermark = Infinity
     let idle = 0
+    let refused = 0
     for (let at = fromOffset; at < highWatermark; ) {
       const { responses } = await this.raw.send(Fetch, 12, {
         maxWaitMs: 500,
@@ -120,6 +125,10 @@ export class TopicClient {
         forgottenTopicsData: [],
       })
       const answer = responses[0]!.partitions[0]!
+      if (answer.errorCode === KafkaError.KAFKA_STORAGE_ERROR && ++refused < 50) {
+        await new Promise((done) => setTimeout(done, 100))
+        continue
+      }
       assert.equal(answer.errorCode, 0, `fetch of ${topic}/${partition} from ${at}`)
       ;({ highWatermark } = answer)
       const bytes = Buffer.concat(answer.records === null ? [] : Array.isArray(answer.records) ? answer.records : [answer.records])
