@@ -231,6 +231,6 @@ describe('IncrementalAlterConfigs', () => {
     const { name } = await createTopic(subject.client)
     const resource = { resourceType: TOPIC, resourceName: name, configs: [{ name: 'segment.ms', configOperation: SET, value: '5' }] }
     const { responses } = await subject.client.send(IncrementalAlterConfigs, 1, { resources: [resource, resource], validateOnly: false })
-    assert.deepEqual(responses.map(({ errorCode, errorMessage }) => [errorName(errorCode), errorMessage]), Array(2).fill(['INVALID_REQUEST', 'Each resource must appear at most once.']))
+    assert.deepEqual(responses.map(({ errorCode, errorMessage }) => [errorName(errorCode), errorMessage]), Array.from({ length: 2 }, () => ['INVALID_REQUEST', 'Each resource must appear at most once.']))
   })
 })

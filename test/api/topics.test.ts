@@ -188,7 +188,7 @@ describe('Metadata', () => {
         [1, 0, 0, [0], [0], []],
       ])
       assert.equal(found?.topicId, version >= 10 ? topic.id : ZERO_UUID)
-      assert.equal(found!.partitions[0]!.leaderEpoch >= 0, version >= 7)
+      assert.equal(found.partitions[0]!.leaderEpoch >= 0, version >= 7)
       assert.deepEqual(some.brokers.map(({ nodeId, host, port }) => [nodeId, `${host}:${port}`]), [[0, subject.address]])
       assert.equal(some.controllerId, version >= 1 ? 0 : -1)
       assert.equal(some.clusterId !== null, version >= 2)

@@ -25,9 +25,8 @@ if (values.list) {
   process.exit(0)
 }
 
-let passed = 0
-const failed: string[] = []
-for (const scenario of wanted) {
+/** Runs it in a world of its own and prints how it ended. */
+async function attempt(scenario: Scenario): Promise<boolean> {
   const world = new World(values.full)
   const startedMs = performance.now()
   let problem: Error | null = null
@@ -44,11 +43,18 @@ for (const scenario of wanted) {
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(1)
   console.log(`${problem === null ? 'ok  ' : 'FAIL'} ${scenario.name} (${seconds} s)`)
   for (const line of world.notes) console.log(`       ${line}`)
-  if (problem === null) passed++
-  else {
-    failed.push(scenario.name)
-    console.log(problem.stack ?? problem.message)
-  }
+  if (problem !== null) console.log(problem.stack ?? problem.message)
+  return problem === null
 }
-console.log(`${passed} passed, ${failed.length} failed`)
-process.exit(failed.length === 0 ? 0 : 1)
+
+const failed: Scenario[] = []
+for (const scenario of wanted) if (!(await attempt(scenario))) failed.push(scenario)
+// Real processes, real time: what failed gets a second chance when nothing else is behind, and is named as unsteady if it takes it.
+const lost: string[] = []
+for (const scenario of failed) {
+  console.log(`once more: ${scenario.name}`)
+  if (await attempt(scenario)) console.log(`unsteady: ${scenario.name} failed, then passed`)
+  else lost.push(scenario.name)
+}
+console.log(`${wanted.length - lost.length} passed, ${lost.length} failed`)
+process.exit(lost.length === 0 ? 0 : 1)

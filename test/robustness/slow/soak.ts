@@ -69,7 +69,7 @@ export const soak: readonly Scenario[] = [
       const tables = await tableFiles(broker.store)
       world.note(`${seconds} s, ${producers.reduce((sum, { acknowledged }) => sum + acknowledged.length, 0)} batches, ${flushes} commits (${(flushes / seconds / TOPICS).toFixed(1)} per topic and second), ${used.toFixed(0)} % of a processor`)
       world.note(`memory ${samples.map(({ rss }) => mib(rss)).join(' ')}`)
-      world.note(`event-loop lag p99 ${samples.map(({ lag }) => `${(lag * 1000).toFixed(0)}`).join(' ')} ms`)
+      world.note(`event-loop lag p99 ${samples.map(({ lag }) => (lag * 1000).toFixed(0)).join(' ')} ms`)
       world.note(`lane objects ${samples.map(({ objects }) => objects).join(' ')}; open files ${samples.at(-1)!.files}`)
       world.note(`at most ${tables.files} data files in a table, ${tables.commits} commits since its checkpoint; flush lag ${(await metricSum(broker.http, 'bayou_flush_lag_seconds')).toFixed(2)} s`)
       assert.deepEqual(complaints(broker), [], 'no complaints in the log')

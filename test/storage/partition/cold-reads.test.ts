@@ -173,7 +173,7 @@ inWorld('the first record at or after a time is the one with the least offset, a
   const found = async (timestampMs: number): Promise<number | undefined> => (await reads.offsetForTimestamp(world.log, timestampMs))?.offset
   assert.deepEqual([await found(0), await found(11), await found(21), await found(51), await found(61)], [0, 1, 3, 3, undefined])
   assert.deepEqual(await reads.offsetOfMaxTimestamp(world.log), { offset: 3, timestampMs: 60, leaderEpoch: 9 })
-  assert.equal((await world.reads().offsetForTimestamp({ ...world.log, logStartOffset: 4 } as PartitionLog, 0))?.offset, 4)
+  assert.equal((await world.reads().offsetForTimestamp({ ...world.log, logStartOffset: 4 }, 0))?.offset, 4)
 })
 
 inWorld('files that cannot hold a time are not opened to look for it', async (world) => {
