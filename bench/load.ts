@@ -6,21 +6,12 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import type { Quantiles } from './stats.ts'
 
 const run = promisify(execFile)
 const sources = fileURLToPath(new URL('./load/', import.meta.url))
 
-export type LoadMode = 'create' | 'latency' | 'produce' | 'blast' | 'consume' | 'scan' | 'bursts'
-
-export interface Quantiles {
-  readonly count: number
-  readonly min: number
-  readonly p50: number
-  readonly p90: number
-  readonly p99: number
-  readonly p999: number
-  readonly max: number
-}
+export type LoadMode = 'create' | 'latency' | 'produce' | 'blast' | 'consume' | 'scan' | 'bursts' | 'spread'
 
 /** What the program prints; a mode fills in what it measures. */
 export interface LoadResult {
@@ -35,6 +26,9 @@ export interface LoadResult {
   readonly windows?: readonly (Quantiles & { readonly fromSeconds: number })[]
   readonly generatorLateMsMax?: number
 }
+
+/** Flags of bench/load/main.go. */
+export type LoadFlags = Readonly<Record<string, string | number | boolean>>
 
 /** Builds the program unless this version of it is there; gives its path. Throws an Error that says what is needed. */
 export async function buildLoad(log: (line: string) => void): Promise<string> {
@@ -60,10 +54,10 @@ export async function buildLoad(log: (line: string) => void): Promise<string> {
 export async function runLoad(
   program: string,
   mode: LoadMode,
-  flags: Readonly<Record<string, string | number>>,
+  flags: LoadFlags,
   timeoutSeconds = 120,
 ): Promise<LoadResult> {
-  const args = [mode, ...Object.entries({ ...flags, timeout: timeoutSeconds }).flatMap(([name, value]) => [`-${name}`, String(value)])]
+  const args = [mode, ...Object.entries({ ...flags, timeout: timeoutSeconds }).flatMap(([name, value]) => [`-${name}=${value}`])]
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
   const stopWithUs = (): void => void child.kill('SIGKILL')
   process.once('exit', stopWithUs)

@@ -1,41 +1,34 @@
 /**
- * `npm run bench [-- --store dir|minio|both --quick --case REGEX --repeat N --seconds S --json FILE --profile DIR]`.
+ * `npm run bench -- [run] [flags]` measures; `npm run bench -- report FILE…` writes docs/PERFORMANCE.md from what it left.
  *
- * First the limit of the store in this run, then every case on a broker of its own; a table on stdout, everything else in the JSON.
+ * First the limit of the store in this run, then every case on a broker of its own, Bayou and its peers one after the other; a table on
+ * stdout, everything else in the JSON.
  */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { cpus, loadavg, tmpdir, totalmem } from 'node:os'
-import { dirname, join } from 'node:path'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { cpus, loadavg, release, totalmem } from 'node:os'
+import { dirname } from 'node:path'
 import { parseArgs } from 'node:util'
-import type { Case, CaseContext, Numbers } from './cases.ts'
-import { cases, median, round } from './cases.ts'
+import { cases, chooseCases } from './cases/all.ts'
 import { buildLoad } from './load.ts'
-import { measureLimit, openBenchStore } from './stores.ts'
-import type { BenchStore, StoreLimit, StoreName } from './stores.ts'
+import { deltaPython } from './peers/delta-queue.ts'
+import { kafkaClassPath } from './peers/kafka-jars.ts'
+import { kafkaStarter } from './peers/kafka.ts'
+import { nisshiStarter } from './peers/nisshi.ts'
+import { writeReport } from './report.ts'
+import type { Report, Result } from './results.ts'
+import { runStore } from './runner.ts'
+import type { Equipment } from './runner.ts'
+import type { StoreLimit, StoreName } from './stores.ts'
+import { storeNames } from './stores.ts'
 import { startBayou } from './target.ts'
-import type { Target } from './target.ts'
+import type { Subject } from './target.ts'
 
-interface CaseReport {
-  readonly store: StoreName
-  readonly name: string
-  readonly about: string
-  /** Medians over the repeats. */
-  readonly numbers: Numbers
-  readonly repeats: readonly Numbers[]
-}
-
-interface Report {
-  readonly startedAt: string
-  readonly machine: { readonly cpu: string; readonly cores: number; readonly memoryGb: number; readonly loadAverage: readonly number[] }
-  readonly node: string
-  readonly limits: Partial<Record<StoreName, StoreLimit>>
-  readonly cases: CaseReport[]
-}
-
-const { values: options } = parseArgs({
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
-    store: { type: 'string', default: 'both' },
+    store: { type: 'string' },
     case: { type: 'string' },
+    peers: { type: 'string', default: '' },
     quick: { type: 'boolean', default: false },
     repeat: { type: 'string' },
     seconds: { type: 'string' },
@@ -45,106 +38,112 @@ const { values: options } = parseArgs({
   },
 })
 
+const tell = (line: string): void => console.error(line)
+const peerNames: readonly Subject[] = ['kafka', 'nisshi', 'delta-queue']
+
 async function main(): Promise<void> {
   if (options.help) return usage()
-  const stores: StoreName[] = options.store === 'both' ? ['dir', 'minio'] : options.store === 'minio' || options.store === 'dir' ? [options.store] : []
-  if (stores.length === 0) throw new Error(`--store ${options.store}: dir, minio or both`)
-  const chosen = chooseCases()
-  const program = await buildLoad((line) => console.error(line))
-  const report: Report = {
-    startedAt: new Date().toISOString(),
-    machine: { cpu: cpus()[0]?.model ?? '', cores: cpus().length, memoryGb: Math.round(totalmem() / 1e9), loadAverage: loadavg() },
-    node: process.version,
-    limits: {},
-    cases: [],
+  const [command = 'run', ...files] = positionals
+  if (command === 'report') return await writeReport(files)
+  if (command !== 'run') throw new Error(`${command}: run or report`)
+  await run()
+}
+
+async function run(): Promise<void> {
+  const startedAt = performance.now()
+  const stores = chooseStores()
+  const chosen = chooseCases(options.case ?? null)
+  const equipment = await equip(new Set(chosen.flatMap(({ needs }) => needs ?? [])))
+  const machine = { cpu: cpus()[0]?.model ?? '', cores: cpus().length, memoryGb: Math.round(totalmem() / 1e9), kernel: release(), loadAverage: loadavg() }
+  const limits: Partial<Record<StoreName, StoreLimit>> = {}
+  const results: Result[] = []
+  const report = { startedAt: new Date().toISOString(), quick: options.quick, machine, node: process.version, limits, results }
+  const save = async (): Promise<void> => {
+    if (options.json !== undefined) await writeJson(options.json, { ...report, seconds: (performance.now() - startedAt) / 1000 })
   }
-  const { machine } = report
   console.log(`${machine.cores} cores (${machine.cpu}), ${machine.memoryGb} GB, load ${machine.loadAverage.map((n) => n.toFixed(1)).join(' ')}, Node ${report.node}`)
-  for (const name of stores) {
-    const store = await openBenchStore(name)
-    const scratch = await mkdtemp(join(tmpdir(), 'bayou-bench-load-'))
-    try {
-      await measureStore(report, store, chosen, program, scratch)
-    } finally {
-      await store.close()
-      await rm(scratch, { recursive: true, force: true })
-    }
-    if (options.json !== undefined) await save(options.json, report)
-  }
-}
-
-async function measureStore(report: Report, store: BenchStore, chosen: readonly Case[], program: string, scratch: string): Promise<void> {
-  const limit = await measureLimit(store, options.quick ? 2 : 4)
-  report.limits[store.name] = limit
-  const { putMs } = limit
-  console.log(`\nstore ${store.name}: raw conditional PUT of 4 KiB p50 ${round(putMs.p50)} ms, p99 ${round(putMs.p99)} ms; ` +
-    `8 MiB × 4 at once ${round(limit.putMegabytesPerSecond)} MB/s\n`)
-  console.log('| case | result | RSS peak, MB | CPU s (main) | PUTs | written per byte | spread |\n|---|---|--:|--:|--:|--:|---|')
-  for (const one of chosen) {
-    const repeats: Numbers[] = []
-    const times = Number(options.repeat ?? (options.quick ? 1 : 3))
-    for (let i = 0; i < times; i++) repeats.push(await runCase(one, store, limit, program, scratch))
-    const numbers = medians(repeats)
-    report.cases.push({ store: store.name, name: one.name, about: one.about, numbers, repeats })
-    const keys = repeats.map((repeat) => repeat[one.key] ?? Number.NaN)
-    const spread = times === 1 ? '' : `${one.key} ${round(Math.min(...keys))} … ${round(Math.max(...keys))}`
-    console.log(
-      `| ${one.name} | ${one.render(numbers)} | ${round(numbers['rssPeakMb'])} | ${round(numbers['cpuSeconds'])} (${round(numbers['mainSeconds'])}) | ` +
-        `${round(numbers['puts'])} | ${round(numbers['bytesWrittenPerByte'])} | ${spread} |`,
-    )
-  }
-}
-
-/** Brokers that a case left behind when it failed are ended. */
-async function runCase(one: Case, store: BenchStore, limit: StoreLimit, program: string, scratch: string): Promise<Numbers> {
-  const running = new Set<Target>()
-  const context: CaseContext = {
-    store,
-    limit,
-    program,
+  const runOptions = {
     quick: options.quick,
+    repeats: Number(options.repeat ?? (options.quick ? 1 : 3)),
     seconds: options.seconds === undefined ? null : Number(options.seconds),
-    scratch,
-    async start(targetOptions) {
-      const target = await startBayou(store, { ...targetOptions, ...(options.profile !== undefined && { profileDir: options.profile }) })
-      const tracked: Target = {
-        ...target,
-        async stop() {
-          running.delete(tracked)
-          await target.stop()
-        },
-      }
-      running.add(tracked)
-      return tracked
+    profileDir: options.profile ?? null,
+  }
+  for (const name of stores) {
+    // Without --store a case runs where the published tables have it.
+    const here = options.store === undefined ? chosen.filter((one) => one.stores.includes(name)) : chosen
+    if (here.length === 0) continue
+    limits[name] = await runStore(name, here, equipment, runOptions, [...results], async (result) => {
+      results.push(result)
+      await save()
+    })
+    await save()
+  }
+  const failed = results.filter(({ error, subject }) => error !== undefined && subject === 'bayou')
+  for (const { name, store, error } of failed) tell(`${name} on ${store}: ${error ?? ''}`)
+  if (failed.length > 0) process.exitCode = 1
+}
+
+/** What was asked for and is there; what is not is told and left out. */
+async function equip(needs: ReadonlySet<string>): Promise<Equipment> {
+  const peers = options.peers.split(',').filter((name) => name !== '')
+  const unknown = peers.filter((name) => !(peerNames as readonly string[]).includes(name))
+  if (unknown.length > 0) throw new Error(`--peers ${unknown.join(',')}: ${peerNames.join(', ')}`)
+  const program = await buildLoad(tell)
+  const kafka = peers.includes('kafka')
+  const classPath = kafka || needs.has('kafka-tools') ? await orSkip('Apache Kafka and its tools', () => kafkaClassPath(tell)) : null
+  const queue = peers.includes('delta-queue')
+  const python = queue || needs.has('python') ? await orSkip('delta-rs as a queue and as a reader', deltaPython) : null
+  const nisshi = peers.includes('nisshi') ? await orSkip('Nisshi', async () => nisshiBinary()) : null
+  return {
+    program, classPath, python, queue: queue && python !== null,
+    starters: {
+      bayou: startBayou,
+      ...(kafka && classPath !== null && { kafka: kafkaStarter(classPath) }),
+      ...(nisshi !== null && { nisshi: nisshiStarter(nisshi) }),
     },
   }
+}
+
+function nisshiBinary(): string {
+  const binary = process.env['NISSHI_BIN']
+  if (binary === undefined || binary === '') throw new Error('NISSHI_BIN names no binary')
+  return binary
+}
+
+async function orSkip<T>(what: string, make: () => Promise<T>): Promise<T | null> {
   try {
-    return await one.run(context)
-  } finally {
-    for (const target of running) await target.stop().catch((error: unknown) => console.error(String(error)))
+    return await make()
+  } catch (error) {
+    tell(`left out, ${what}: ${error instanceof Error ? error.message : String(error)}`)
+    return null
   }
 }
 
-function chooseCases(): readonly Case[] {
-  const pattern = options.case === undefined ? null : new RegExp(`^(?:${options.case})`)
-  const chosen = cases.filter((one) => (pattern === null ? one.onRequest !== true : pattern.test(one.name)))
-  if (chosen.length === 0) throw new Error(`--case ${options.case}: none of ${cases.map(({ name }) => name).join(', ')}`)
-  return chosen
+function chooseStores(): readonly StoreName[] {
+  const wanted = options.store === undefined ? ['minio', 'dir', 's3-standard', 's3-standard-slow', 's3-express'] : options.store === 'both' ? ['dir', 'minio'] : options.store.split(',')
+  const unknown = wanted.filter((name) => !(storeNames as readonly string[]).includes(name))
+  if (unknown.length > 0) throw new Error(`--store ${unknown.join(',')}: ${storeNames.join(', ')}, or both for dir and minio`)
+  return wanted as StoreName[]
 }
 
-function medians(repeats: readonly Numbers[]): Numbers {
-  const names = new Set(repeats.flatMap((repeat) => Object.keys(repeat)))
-  return Object.fromEntries([...names].map((name) => [name, median(repeats.map((repeat) => repeat[name] ?? Number.NaN))]))
-}
-
-async function save(file: string, report: Report): Promise<void> {
+async function writeJson(file: string, report: Report): Promise<void> {
   await mkdir(dirname(file), { recursive: true })
   await writeFile(file, `${JSON.stringify(report, null, 2)}\n`)
 }
 
 function usage(): void {
-  console.log('npm run bench -- [--store dir|minio|both] [--quick] [--case REGEX] [--repeat N] [--seconds S] [--json FILE] [--profile DIR]\n')
-  for (const one of cases) console.log(`${one.name.padEnd(20)} ${one.about}${one.onRequest === true ? ' (only when asked for)' : ''}`)
+  console.log(`npm run bench -- [flags]
+  --quick          short cases, one repeat: no figures to quote
+  --case REGEX     cases whose name begins so
+  --store NAMES    ${storeNames.join(', ')} or both (dir and minio); default: each case where the published tables have it
+  --peers NAMES    ${peerNames.join(', ')}, beside Bayou; NISSHI_BIN names the binary of Nisshi
+  --repeat N       default 3
+  --seconds S      how long a case loads the broker
+  --json FILE      everything, for the report
+  --profile DIR    CPU profiles of Bayou
+npm run bench -- report FILE…    writes docs/PERFORMANCE.md and docs/performance/ from JSON files of runs
+`)
+  for (const one of cases) console.log(`${one.name.padEnd(22)} ${one.about}${one.onRequest === true ? ' (only when asked for)' : ''}`)
 }
 
 try {

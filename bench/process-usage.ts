@@ -14,50 +14,57 @@ export interface Usage {
   readonly threads: Readonly<Record<string, number>>
   readonly rssPeakMb: number
   readonly rssEndMb: number
+  /** Resident memory over the time since the start. */
+  readonly memory: readonly (readonly [seconds: number, mb: number])[]
 }
 
 /** Watches a process from `start` to `stop`. */
 export class UsageSampler {
   readonly #pid: number
-  #before: Times
-  #rssPeak = 0
-  #rss = 0
-  #timer: NodeJS.Timeout | null = null
+  readonly #before: Times
+  readonly #startedAt = performance.now()
+  readonly #memory: (readonly [seconds: number, mb: number])[] = []
+  readonly #timer: NodeJS.Timeout
+  #latest: Times
 
   private constructor(pid: number, before: Times) {
     this.#pid = pid
     this.#before = before
+    this.#latest = before
+    this.#timer = setInterval(() => void this.#sample(), sampleMs).unref()
   }
 
+  /** Once the process has ended, nothing is told of it any more: what the last sample saw stands. */
   static async start(pid: number): Promise<UsageSampler> {
     const sampler = new UsageSampler(pid, await timesOf(pid))
     await sampler.#sample()
-    sampler.#timer = setInterval(() => void sampler.#sample(), sampleMs)
     return sampler
   }
 
   async stop(): Promise<Usage> {
-    if (this.#timer !== null) clearInterval(this.#timer)
+    clearInterval(this.#timer)
     await this.#sample()
-    const after = await timesOf(this.#pid)
     const threads: Record<string, number> = {}
-    for (const [id, { name, seconds }] of after.threads) {
-      const spent = seconds - (this.#before.threads.get(id)?.seconds ?? 0)
-      threads[name] = (threads[name] ?? 0) + spent
+    for (const [id, { name, seconds }] of this.#latest.threads) {
+      threads[name] = (threads[name] ?? 0) + seconds - (this.#before.threads.get(id)?.seconds ?? 0)
     }
-    const main = after.threads.get(this.#pid)?.seconds ?? 0
+    const main = this.#latest.threads.get(this.#pid)?.seconds ?? 0
+    const mb = this.#memory.map(([, value]) => value)
     return {
-      cpuSeconds: after.total - this.#before.total,
+      cpuSeconds: this.#latest.total - this.#before.total,
       mainSeconds: main - (this.#before.threads.get(this.#pid)?.seconds ?? 0),
       threads,
-      rssPeakMb: this.#rssPeak,
-      rssEndMb: this.#rss,
+      rssPeakMb: mb.reduce((most, value) => Math.max(most, value), 0),
+      rssEndMb: mb.at(-1) ?? 0,
+      memory: this.#memory,
     }
   }
 
   async #sample(): Promise<void> {
-    this.#rss = await residentMb(this.#pid)
-    this.#rssPeak = Math.max(this.#rssPeak, this.#rss)
+    const [mb, times] = await Promise.all([residentMb(this.#pid), timesOf(this.#pid)])
+    if (mb === 0 || times.total === 0) return
+    this.#memory.push([(performance.now() - this.#startedAt) / 1000, mb])
+    this.#latest = times
   }
 }
 

@@ -7,9 +7,20 @@ import { startMinio } from '../scripts/minio.ts'
 import { realEnv } from '../src/real-env.ts'
 import type { ObjectStore } from '../storage/objects/object-store.ts'
 import { openStore } from '../storage/objects/open-store.ts'
-import type { Quantiles } from './load.ts'
+import { startProxy } from './latency-proxy.ts'
+import type { Quantiles } from './stats.ts'
+import { quantiles } from './stats.ts'
 
-export type StoreName = 'dir' | 'minio'
+/** Median and 99th percentile of a request of MinIO behind the latency proxy, ms. */
+const latencies = {
+  's3-standard': { p50Ms: 60, p99Ms: 200 },
+  's3-standard-slow': { p50Ms: 100, p99Ms: 195 },
+  's3-express': { p50Ms: 8, p99Ms: 25 },
+} as const
+const latencySeed = 1
+
+export const storeNames = ['dir', 'minio', 's3-standard', 's3-standard-slow', 's3-express'] as const
+export type StoreName = (typeof storeNames)[number]
 
 export interface BenchStore {
   readonly name: StoreName
@@ -30,13 +41,16 @@ export async function openBenchStore(name: StoreName): Promise<BenchStore> {
     return { name, env: {}, freshUrl: () => join(folder, `store-${++count}`), open: (url) => openStore(url, realEnv), close: drop }
   }
   const minio = await startMinio({ dir: folder })
-  const { AWS_ENDPOINT_URL: endpoint, AWS_REGION: region, AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = minio.env
+  const proxy = name === 'minio' ? null : await startProxy({ upstream: minio.endpoint, ...latencies[name], seed: latencySeed })
+  const env = proxy === null ? minio.env : { ...minio.env, AWS_ENDPOINT_URL: proxy.endpoint }
+  const { AWS_ENDPOINT_URL: endpoint, AWS_REGION: region, AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = env
   return {
     name,
-    env: minio.env,
+    env,
     freshUrl: () => `s3://${minio.bucket}/bench-${++count}`,
     open: (url) => openStore(url, realEnv, { s3: { endpoint, region, credentials: { accessKeyId, secretAccessKey } } }),
     async close() {
+      await proxy?.stop()
       await minio.stop()
       await drop()
     },
@@ -96,11 +110,4 @@ async function putBandwidth(objects: ObjectStore, seconds: number): Promise<numb
   const rate = (keys.length * largeBytes) / took / 1e6
   await objects.delete(keys)
   return rate
-}
-
-/** As the load program computes them. Sorts in place. */
-export function quantiles(ms: number[]): Quantiles {
-  ms.sort((a, b) => a - b)
-  const at = (q: number): number => ms[Math.min(ms.length - 1, Math.floor(q * ms.length))] ?? Number.NaN
-  return { count: ms.length, min: at(0), p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: at(1) }
 }

@@ -1,24 +1,39 @@
-/** A broker under measurement. Bayou is the one there is; another one joins by giving the same. */
+/** A broker under measurement: Bayou, or a peer that gives the same. */
 import { startTestBroker } from '../test/support/broker.ts'
 import type { BenchStore } from './stores.ts'
 
+/** Who is measured. */
+export type Subject = 'bayou' | 'kafka' | 'nisshi' | 'delta-queue'
+/** Those that speak the Kafka protocol. */
+export type BrokerSubject = Exclude<Subject, 'delta-queue'>
+
 export interface Target {
+  readonly subject: BrokerSubject
   /** host:port of the Kafka listener. */
   readonly address: string
   readonly pid: number
+  /** Where it keeps its data; `start({ url })` on it brings the broker back. */
   readonly store: string
-  /** Counters and gauges by name, summed over labels, and by `name{label="value"}`. */
+  /** The newest Kafka whose requests it understands, where that is not the newest there is. */
+  readonly kafkaVersion?: string
+  /** Counters and gauges by name, summed over labels, and by `name{label="value"}`; nothing for a peer. */
   metrics(): Promise<Readonly<Record<string, number>>>
-  stop(): Promise<void>
+  readonly stop: () => Promise<void>
+  /** SIGKILL: nothing is said goodbye to. */
+  readonly kill: () => Promise<void>
 }
 
 export interface TargetOptions {
+  /** Flags of Bayou; a peer runs with its defaults. */
   readonly args?: readonly string[]
-  /** Where the broker leaves CPU profiles. */
+  /** Where Bayou leaves CPU profiles. */
   readonly profileDir?: string
   /** Instead of a fresh place in the store. */
   readonly url?: string
 }
+
+/** A broker on a place of its own in the store. */
+export type StartBroker = (store: BenchStore, options?: TargetOptions) => Promise<Target>
 
 export async function startBayou(store: BenchStore, options: TargetOptions = {}): Promise<Target> {
   const url = options.url ?? store.freshUrl()
@@ -27,11 +42,12 @@ export async function startBayou(store: BenchStore, options: TargetOptions = {})
   const stopWithUs = (): void => void broker.process.kill('SIGKILL')
   process.once('exit', stopWithUs)
   return {
+    subject: 'bayou',
     address: broker.address,
     pid: broker.process.pid ?? 0,
     store: url,
     async metrics() {
-      const response = await fetch(`${broker.http}/metrics`, { signal: AbortSignal.timeout(5000) })
+      const response = await fetch(`${broker.http}/metrics`, { signal: AbortSignal.timeout(30_000) })
       return parseMetrics(await response.text())
     },
     async stop() {
@@ -40,6 +56,10 @@ export async function startBayou(store: BenchStore, options: TargetOptions = {})
       const warnings = broker.log.filter((line) => typeof line['level'] === 'string' && ['warn', 'error', 'fatal'].includes(line['level']))
       for (const line of warnings.slice(0, 5)) console.error(`broker: ${JSON.stringify(line)}`)
       if (code !== 0) throw new Error(`the broker ended with ${code}`)
+    },
+    async kill() {
+      process.removeListener('exit', stopWithUs)
+      await broker.kill()
     },
   }
 }

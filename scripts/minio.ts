@@ -154,7 +154,8 @@ async function ended(child: ChildProcess): Promise<void> {
   clearTimeout(force)
 }
 
-async function freePort(wanted = 0): Promise<number> {
+/** `wanted`, or one that is free at this moment. Rejects when the wanted one is taken. */
+export async function freePort(wanted = 0): Promise<number> {
   const server = createServer()
   await new Promise<void>((done, fail) => {
     server.once('error', (cause) => fail(new Error(`port ${wanted} is not free: ${cause.message}`, { cause })))

@@ -1,71 +1,74 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
 	"fmt"
-	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// bursts is an open loop: burst k of -burst records is due at start + k × burst / rate, whatever became of those before it. A record
-// carries the moment it was due, and its latency runs from that moment until the consumer, which reads in parallel, has it.
-// A broker or a client that cannot keep up therefore shows as growing latency, and not as a lower rate.
+// bursts is an open loop: burst k of -burst records is due at start + k × burst / rate, whatever became of those before it; with -smooth
+// each record is due on its own, 1 / rate after the one before. A record carries the moment it was due, and its latency runs from that
+// moment until the consumer, which reads in parallel, has it. A broker or a client that cannot keep up therefore shows as growing latency,
+// and not as a lower rate.
 func bursts(o options) (map[string]any, error) {
 	if o.size < 8 {
 		return nil, fmt.Errorf("values carry a time and have 8 bytes or more")
 	}
-	consumer, err := newClient(o, fromAllPartitions(o, kgo.NewOffset().AtEnd()), kgo.FetchMaxWait(500*time.Millisecond), kgo.FetchMinBytes(1))
-	if err != nil {
-		return nil, err
-	}
-	defer consumer.Close()
 	producer, err := newClient(o, producerOptions(o, time.Duration(o.lingerMs)*time.Millisecond)...)
 	if err != nil {
 		return nil, err
 	}
 	defer producer.Close()
-	// Both know the topic, and the consumer stands at its end, before the clock runs.
+	ends, err := endOffsets(producer, o)
+	if err != nil {
+		return nil, err
+	}
+	fromEnd := func(p int) kgo.Offset { return kgo.NewOffset().At(ends[p]) }
+	consumer, err := newClient(o, fromAllPartitions(o, fromEnd), kgo.FetchMaxWait(500*time.Millisecond), kgo.FetchMinBytes(1))
+	if err != nil {
+		return nil, err
+	}
+	defer consumer.Close()
+	// Both know the topic, and the consumer fetches from every partition, before the clock runs.
 	if err := settle(consumer, producer, o); err != nil {
 		return nil, err
 	}
 
-	interval := time.Duration(float64(o.burst) / o.rate * float64(time.Second))
 	count := max(1, int(o.seconds*o.rate/float64(o.burst)))
 	total := int64(count) * int64(o.burst)
 	start := time.Now().Add(50 * time.Millisecond)
-	samples := newSamples(o)
 	var failure atomic.Pointer[error]
+	promise := func(_ *kgo.Record, err error) {
+		if err != nil {
+			failure.CompareAndSwap(nil, &err)
+		}
+	}
 	var behind atomic.Int64
+	pace := openLoop{start: start, rate: o.rate, burst: int64(o.burst), total: total, smooth: o.smooth}
 	go func() {
 		pool := values(o.size, 1)
-		for k := 0; k < count && failure.Load() == nil; k++ {
-			due := start.Add(time.Duration(k) * interval)
-			time.Sleep(time.Until(due))
-			late := time.Since(due).Nanoseconds()
-			for old := behind.Load(); late > old && !behind.CompareAndSwap(old, late); old = behind.Load() {
+		pace.run(func(first, end int64, late time.Duration) bool {
+			if nanos := late.Nanoseconds(); nanos > behind.Load() {
+				behind.Store(nanos)
 			}
-			value := append([]byte(nil), pool[0]...)
-			binary.BigEndian.PutUint64(value, uint64(due.UnixNano()))
-			records := make([]kgo.Record, o.burst)
+			records := make([]kgo.Record, end-first)
+			var value []byte
 			for i := range records {
+				n := first + int64(i)
+				if value == nil || o.smooth {
+					value = append([]byte(nil), pool[0]...)
+					binary.BigEndian.PutUint64(value, uint64(pace.due(n).UnixNano()))
+				}
 				records[i].Value = value
-				records[i].Partition = int32(i % o.partitions)
-				last := i >= len(records)-o.partitions
-				producer.Produce(context.Background(), &records[i], func(r *kgo.Record, err error) {
-					if err != nil {
-						failure.CompareAndSwap(nil, &err)
-					} else if last {
-						samples.add(r.Partition, r.Offset, due)
-					}
-				})
+				records[i].Partition = int32(n % int64(o.partitions))
+				producer.Produce(context.Background(), &records[i], promise)
 			}
-		}
+			return failure.Load() == nil
+		})
 	}()
 
 	windows := make(map[int][]float64)
@@ -97,9 +100,6 @@ func bursts(o options) (map[string]any, error) {
 		})
 	}
 	took := time.Since(start)
-	if err := samples.close(); err != nil {
-		return nil, err
-	}
 	return burstReport(o, windows, total, took, behind.Load()), nil
 }
 
@@ -122,72 +122,22 @@ func burstReport(o options, windows map[int][]float64, total int64, took time.Du
 	}
 }
 
-// settle waits until the consumer has fetched once, by sending it a record.
+// settle sends a record to every partition and waits until the consumer has all of them.
 func settle(consumer, producer *kgo.Client, o options) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
-	got := 0
-	for try := 0; got == 0; try++ {
-		for p := 0; p < o.partitions; p++ {
-			record := &kgo.Record{Value: make([]byte, o.size), Partition: int32(p)}
-			if err := producer.ProduceSync(ctx, record).FirstErr(); err != nil {
-				return err
-			}
-		}
-		wait, stop := context.WithTimeout(ctx, 300*time.Millisecond)
-		fetches := consumer.PollFetches(wait)
-		stop()
-		got += fetches.NumRecords()
-		if ctx.Err() != nil {
-			return fmt.Errorf("the consumer got nothing")
-		}
+	greetings := make([]*kgo.Record, o.partitions)
+	for p := range greetings {
+		greetings[p] = &kgo.Record{Value: make([]byte, o.size), Partition: int32(p)}
 	}
-	// What is left of the greetings must not be taken for records of the load.
-	for {
-		wait, stop := context.WithTimeout(ctx, 700*time.Millisecond)
-		left := consumer.PollFetches(wait).NumRecords()
-		stop()
-		if left == 0 {
-			return nil
-		}
-	}
-}
-
-// sampleFile holds lines "partition offset due-in-microseconds", for the measurement of the table's freshness.
-type sampleFile struct {
-	lock   sync.Mutex
-	file   *os.File
-	writer *bufio.Writer
-}
-
-func newSamples(o options) *sampleFile {
-	if o.samples == "" {
-		return &sampleFile{}
-	}
-	file, err := os.Create(o.samples)
-	if err != nil {
-		fail(err)
-	}
-	return &sampleFile{file: file, writer: bufio.NewWriter(file)}
-}
-
-func (s *sampleFile) add(partition int32, offset int64, due time.Time) {
-	if s.file == nil {
-		return
-	}
-	s.lock.Lock()
-	defer s.lock.Unlock()
-	fmt.Fprintf(s.writer, "%d %d %d\n", partition, offset, due.UnixMicro())
-}
-
-func (s *sampleFile) close() error {
-	if s.file == nil {
-		return nil
-	}
-	s.lock.Lock()
-	defer s.lock.Unlock()
-	if err := s.writer.Flush(); err != nil {
+	if err := producer.ProduceSync(ctx, greetings...).FirstErr(); err != nil {
 		return err
 	}
-	return s.file.Close()
+	for got := 0; got < o.partitions; {
+		got += consumer.PollFetches(ctx).NumRecords()
+		if ctx.Err() != nil {
+			return fmt.Errorf("the consumer got %d of %d greetings", got, o.partitions)
+		}
+	}
+	return nil
 }

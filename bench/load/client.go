@@ -11,10 +11,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 )
 
 func newClient(o options, extra ...kgo.Opt) (*kgo.Client, error) {
-	return kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(strings.Split(o.brokers, ",")...)}, extra...)...)
+	opts := []kgo.Opt{kgo.SeedBrokers(strings.Split(o.brokers, ",")...)}
+	if o.version != "" {
+		versions := kversion.FromString("v" + strings.TrimPrefix(o.version, "v"))
+		if versions == nil {
+			return nil, fmt.Errorf("-kafka-version %s: no such version", o.version)
+		}
+		opts = append(opts, kgo.MaxVersions(versions))
+	}
+	return kgo.NewClient(append(opts, extra...)...)
 }
 
 // producerOptions: idempotent, with the five requests in flight that idempotence allows, unless acks is 1.
@@ -38,27 +47,44 @@ func producerOptions(o options, linger time.Duration) []kgo.Opt {
 	return opts
 }
 
+// topicsAtOnce is how many topics one CreateTopics request names.
+const topicsAtOnce = 500
+
 func create(o options) (map[string]any, error) {
 	client, err := newClient(o)
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	request := kmsg.NewPtrCreateTopicsRequest()
-	request.TimeoutMillis = 30_000
-	topic := kmsg.NewCreateTopicsRequestTopic()
-	topic.Topic = o.topic
-	topic.NumPartitions = int32(o.partitions)
-	topic.ReplicationFactor = 1
-	request.Topics = append(request.Topics, topic)
-	response, err := request.RequestWith(context.Background(), client)
-	if err != nil {
-		return nil, err
+	started := time.Now()
+	for first := 0; first < o.topics; first += topicsAtOnce {
+		request := kmsg.NewPtrCreateTopicsRequest()
+		request.TimeoutMillis = 60_000
+		for n := first; n < min(first+topicsAtOnce, o.topics); n++ {
+			topic := kmsg.NewCreateTopicsRequestTopic()
+			topic.Topic = topicName(o, n)
+			topic.NumPartitions = int32(o.partitions)
+			topic.ReplicationFactor = 1
+			request.Topics = append(request.Topics, topic)
+		}
+		response, err := request.RequestWith(context.Background(), client)
+		if err != nil {
+			return nil, err
+		}
+		for _, topic := range response.Topics {
+			if err := kerr.ErrorForCode(topic.ErrorCode); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+				return nil, fmt.Errorf("create %s: %w", topic.Topic, err)
+			}
+		}
 	}
-	if err := kerr.ErrorForCode(response.Topics[0].ErrorCode); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return nil, err
+	return map[string]any{"seconds": time.Since(started).Seconds()}, nil
+}
+
+func topicName(o options, n int) string {
+	if o.topics <= 1 {
+		return o.topic
 	}
-	return map[string]any{"topic": o.topic}, nil
+	return fmt.Sprintf("%s-%d", o.topic, n)
 }
 
 // endOffsets asks for the high watermark of every partition.
@@ -106,10 +132,10 @@ func values(size, count int) [][]byte {
 	return all
 }
 
-func fromAllPartitions(o options, at kgo.Offset) kgo.Opt {
+func fromAllPartitions(o options, at func(partition int) kgo.Offset) kgo.Opt {
 	partitions := make(map[int32]kgo.Offset)
 	for p := 0; p < o.partitions; p++ {
-		partitions[int32(p)] = at
+		partitions[int32(p)] = at(p)
 	}
 	return kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{o.topic: partitions})
 }

@@ -17,7 +17,7 @@ const (
 
 // consume reads -records records, or all that was there when it started, with the client's own consumer.
 func consume(o options) (map[string]any, error) {
-	client, err := newClient(o, fromAllPartitions(o, kgo.NewOffset().AtStart()),
+	client, err := newClient(o, fromAllPartitions(o, func(int) kgo.Offset { return kgo.NewOffset().AtStart() }),
 		kgo.FetchMaxBytes(fetchBytesMax), kgo.FetchMaxPartitionBytes(partitionBytesMax))
 	if err != nil {
 		return nil, err

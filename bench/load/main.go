@@ -3,7 +3,8 @@
 //	load <mode> -brokers HOST:PORT -topic NAME [flags]
 //
 // Modes: create (a topic), latency (one record in flight), produce (as fast as it goes), blast (the same from batches that were encoded
-// once), consume (all there is), scan (the same, counting batches by their headers), bursts (open loop, end to end).
+// once), consume (all there is), scan (the same, counting batches by their headers), bursts (open loop, end to end; -smooth spreads the
+// records evenly), spread (open loop over -topics topics and -connections producers, until acknowledged).
 // Every mode ends by itself: after -seconds, or after -timeout at the latest.
 package main
 
@@ -34,7 +35,9 @@ type options struct {
 	connections int
 	inflight    int
 	window      float64
-	samples     string
+	smooth      bool
+	topics      int
+	version     string
 }
 
 func main() {
@@ -60,7 +63,9 @@ func main() {
 	flags.IntVar(&o.connections, "connections", 1, "producers, each with a connection of its own")
 	flags.IntVar(&o.inflight, "inflight", 5, "produce requests in flight per connection, where the client lets one choose")
 	flags.Float64Var(&o.window, "window", 10, "seconds of a window of the bursts' report")
-	flags.StringVar(&o.samples, "samples", "", "file for the intended time of the last record of each burst, by offset")
+	flags.BoolVar(&o.smooth, "smooth", false, "spread the records evenly instead of in bursts")
+	flags.IntVar(&o.topics, "topics", 1, "topics, NAME-0 and so on; with 1 it is NAME")
+	flags.StringVar(&o.version, "kafka-version", "", "newest Kafka whose requests are spoken, such as 3.7")
 	if err := flags.Parse(os.Args[2:]); err != nil {
 		fail(err)
 	}
@@ -69,6 +74,7 @@ func main() {
 
 	modes := map[string]func(options) (map[string]any, error){
 		"create": create, "latency": latency, "produce": produce, "blast": blast, "consume": consume, "scan": scan, "bursts": bursts,
+		"spread": spread,
 	}
 	mode, ok := modes[os.Args[1]]
 	if !ok {
