@@ -1,4 +1,4 @@
-/** Results as Markdown tables: the subjects side by side, Bayou over each peer, and what Bayou cost. */
+/** Results as Markdown tables: the subjects side by side, Bayou over each peer, and what each cost. */
 import type { Column } from './cases/case.ts'
 import type { Report, Result } from './results.ts'
 import { ratioTo, subjectNames } from './results.ts'
@@ -43,7 +43,7 @@ function storeSection(report: Report, store: StoreName): string[] {
   const results = report.results.filter((result) => result.store === store && result.error === undefined)
   const themes = [...new Set(results.map(({ theme }) => theme))]
   const parts = themes.flatMap((theme) => [`#### ${theme}`, subjectsTable(results.filter((result) => result.theme === theme))])
-  return [`### On ${store}`, ...parts, `#### What Bayou cost`, costTable(results.filter(({ subject }) => subject === 'bayou'))]
+  return [`### On ${store}`, ...parts, '#### What it cost', costTable(results)]
 }
 
 function subjectsTable(results: readonly Result[]): string {
@@ -70,7 +70,8 @@ function costTable(results: readonly Result[]): string {
   const columns = [
     ['cpuSeconds', 'CPU, s'], ['mainSeconds', 'main thread, s'], ['rssPeakMb', 'peak memory, MB'], ['puts', 'PUTs'], ['bytesWrittenPerByte', 'bytes written per byte'],
   ] as const
-  return table(['case', ...columns.map(([, title]) => title)], results.map(({ name, spreads }) => [`\`${name}\``, ...columns.map(([key]) => figure(spreads[key]))]))
+  const rows = results.map(({ name, subject, spreads }) => [`\`${name}\``, subjectNames[subject], ...columns.map(([key]) => figure(spreads[key]))])
+  return table(['case', 'who', ...columns.map(([, title]) => title)], rows)
 }
 
 function failures(report: Report): string {
@@ -80,7 +81,7 @@ function failures(report: Report): string {
 }
 
 function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  return [line(heads), `|${heads.map((_, index) => (index < 2 && heads[1] === 'figure') || index === 0 ? '---' : '--:').join('|')}|`, ...rows.map(line)].join('\n')
+  return [line(heads), `|${heads.map((_, index) => (index < 2 ? '---' : '--:')).join('|')}|`, ...rows.map(line)].join('\n')
 }
 
 function line(cells: readonly string[]): string {

@@ -10,7 +10,7 @@ const folders = ['.', 'bin', 'protocol', 'storage', 'src', 'test', 'scripts', 'h
 const files: ReadonlySet<string> = new Set(folders.flatMap(folder => filesIn(folder)))
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 const adrs = readdirSync(join(root, 'docs', 'adr')).map(name => `docs/adr/${name}`)
-const documents = ['README.md', 'CHANGELOG.md', 'docs/ARCHITECTURE.md', 'docs/FORMATS.md', 'docs/OPERATIONS.md', ...adrs]
+const documents = ['README.md', 'CHANGELOG.md', 'docs/ARCHITECTURE.md', 'docs/FORMATS.md', 'docs/OPERATIONS.md', 'docs/PERFORMANCE.md', ...adrs]
 
 describe('documents', () => {
   for (const path of documents) {
