@@ -120,7 +120,7 @@ async function orSkip<T>(what: string, make: () => Promise<T>): Promise<T | null
 }
 
 function chooseStores(): readonly StoreName[] {
-  const wanted = options.store === undefined ? ['minio', 'dir', 's3-standard', 's3-standard-slow', 's3-express'] : options.store === 'both' ? ['dir', 'minio'] : options.store.split(',')
+  const wanted = options.store === undefined ? storeNames : options.store === 'both' ? ['dir', 'minio'] : options.store.split(',')
   const unknown = wanted.filter((name) => !(storeNames as readonly string[]).includes(name))
   if (unknown.length > 0) throw new Error(`--store ${unknown.join(',')}: ${storeNames.join(', ')}, or both for dir and minio`)
   return wanted as StoreName[]

@@ -1,6 +1,7 @@
 /** Which plots a report has. A plot without figures is left out. */
 import type { Report, Result } from './results.ts'
 import { subjectNames } from './results.ts'
+import { storeNames } from './stores.ts'
 import type { StoreName } from './stores.ts'
 import { barPlot, linePlot } from './svg.ts'
 import type { Series } from './svg.ts'
@@ -51,7 +52,7 @@ function barsOf(report: Report, { file, title, unit, key, names, store }: Bars):
 /** One-record latency on every store. */
 function storesPlot(report: Report): Plot[] {
   const results = report.results.filter(({ name, subject, spreads }) => name === 'latency' && subject !== 'kafka' && spreads['p50Ms'] !== undefined)
-  const stores = [...new Set(results.map(({ store }) => store))]
+  const stores = storeNames.filter((store) => results.some((result) => result.store === store))
   return grouped({ file: 'latency', title: 'One record, acks=all, p50', unit: 'ms' }, stores, (store, subject) =>
     spreadOf(results, (one) => one.store === store && one.subject === subject, 'p50Ms'),
   )

@@ -25,7 +25,8 @@ const width = 860
 const height = 360
 const left = 76
 const right = 20
-const top = 64
+const top = 90
+const legendColumns = 4
 const bottom = 60
 const plotWidth = width - left - right
 const plotHeight = height - top - bottom
@@ -73,9 +74,10 @@ export function linePlot({ title, xTitle, unit, series }: LinePlot): string {
 
 function svg(title: string, unit: string, series: readonly (Series & { readonly dashed?: boolean })[], parts: readonly string[]): string {
   const legend = series.flatMap(({ name, color, dashed }, index) => {
-    const x = left + index * (plotWidth / Math.max(series.length, 4))
-    const sample = dashed === true ? `<path d="M${at(x)} 41h14" stroke="${color}" stroke-width="2" stroke-dasharray="4 3"/>` : `<rect x="${at(x)}" y="36" width="12" height="10" fill="${color}"/>`
-    return [sample, text(x + 18, 45, name, 'start')]
+    const x = left + (index % legendColumns) * (plotWidth / legendColumns)
+    const y = 36 + Math.floor(index / legendColumns) * 18
+    const sample = dashed === true ? `<path d="M${at(x)} ${y + 5}h14" stroke="${color}" stroke-width="2" stroke-dasharray="4 3"/>` : `<rect x="${at(x)}" y="${y}" width="12" height="10" fill="${color}"/>`
+    return [sample, text(x + 18, y + 9, name, 'start')]
   })
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12" fill="${ink}">`,

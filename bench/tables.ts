@@ -4,6 +4,7 @@ import type { Report, Result } from './results.ts'
 import { ratioTo, subjectNames } from './results.ts'
 import type { Spread } from './stats.ts'
 import { round } from './stats.ts'
+import { storeNames } from './stores.ts'
 import type { StoreName } from './stores.ts'
 import type { Subject } from './target.ts'
 
@@ -28,7 +29,7 @@ function cell(column: Column, result: Result): string {
 
 /** Everything, by store and theme. */
 export function renderTables(report: Report): string {
-  const stores = [...new Set(report.results.map(({ store }) => store))]
+  const stores = storeNames.filter((store) => report.results.some((result) => result.store === store))
   return [limitsTable(report), ...stores.flatMap((store) => storeSection(report, store)), failures(report)].filter((part) => part !== '').join('\n\n')
 }
 

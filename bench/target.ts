@@ -32,13 +32,16 @@ export interface TargetOptions {
   readonly url?: string
 }
 
+/** Behind a far store, or beside others, a start takes longer than in a test. */
+const readyMs = 120_000
+
 /** A broker on a place of its own in the store. */
 export type StartBroker = (store: BenchStore, options?: TargetOptions) => Promise<Target>
 
 export async function startBayou(store: BenchStore, options: TargetOptions = {}): Promise<Target> {
   const url = options.url ?? store.freshUrl()
   const profile = options.profileDir === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${options.profileDir}` }
-  const broker = await startTestBroker({ store: url, args: ['--log-level', 'info', ...(options.args ?? [])], env: { ...store.env, ...profile } })
+  const broker = await startTestBroker({ store: url, args: ['--log-level', 'info', ...(options.args ?? [])], env: { ...store.env, ...profile }, readyMs })
   const stopWithUs = (): void => void broker.process.kill('SIGKILL')
   process.once('exit', stopWithUs)
   return {

@@ -187,8 +187,9 @@ const targets: readonly Target[] = [
     measured: (run) =>
       checks(
         { label: 'ack', value: run.get('latency', 'ratioP50', 's3-standard'), unit: '×', most: 1.6 },
-        { label: '', value: run.get('bursts-10k', 'lanePutsPerSecond', 's3-standard'), unit: 'PUTs/s', most: 40 },
-        { label: 'end to end p99', value: run.get('bursts-10k', 'p99Ms', 's3-standard'), unit: 'ms', most: 350 },
+        { label: '', value: run.get('smooth-10k', 'lanePutsPerSecond', 's3-standard'), unit: 'PUTs/s', most: 40 },
+        { label: 'smooth-10k p99', value: run.get('smooth-10k', 'p99Ms', 's3-standard'), unit: 'ms', most: 350 },
+        { label: 'bursts-10k p99', value: run.get('bursts-10k', 'p99Ms', 's3-standard'), unit: 'ms', most: 350 },
       ),
   },
 ]

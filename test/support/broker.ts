@@ -34,6 +34,8 @@ export interface TestBrokerOptions {
   readonly port?: number
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** How long it may take until it serves. Default: 30 s. */
+  readonly readyMs?: number
 }
 
 export async function startTestBroker(options: TestBrokerOptions = {}): Promise<TestBroker> {
@@ -52,7 +54,7 @@ export async function startTestBroker(options: TestBrokerOptions = {}): Promise<
     if (entry['msg'] === 'ready') ready.resolve(entry)
   })
   void exited.then((code) => ready.reject(new Error(`the broker ended with ${code}: ${JSON.stringify(log.at(-1))}`)))
-  const timer = setTimeout(() => ready.reject(new Error('the broker was not ready in time')), READY_MS)
+  const timer = setTimeout(() => ready.reject(new Error('the broker was not ready in time')), options.readyMs ?? READY_MS)
   let line: Record<string, unknown>
   try {
     line = await ready.promise
