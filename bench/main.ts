@@ -146,6 +146,9 @@ npm run bench -- report FILE…    writes docs/PERFORMANCE.md and docs/performan
   for (const one of cases) console.log(`${one.name.padEnd(22)} ${one.about}${one.onRequest === true ? ' (only when asked for)' : ''}`)
 }
 
+// An end by signal is an end all the same: brokers, stores and folders go with the process.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
+
 try {
   await main()
 } catch (error) {

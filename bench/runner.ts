@@ -1,7 +1,4 @@
 /** Runs cases, subject by subject, so that what is compared was measured minutes apart; what fails is told and the next one runs. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { Case, CaseContext } from './cases/case.ts'
 import type { Result } from './results.ts'
 import { subjectNames } from './results.ts'
@@ -39,7 +36,6 @@ export async function runStore(
   keep: (result: Result) => Promise<void>,
 ): Promise<StoreLimit> {
   const store = await openBenchStore(name)
-  const scratch = await mkdtemp(join(tmpdir(), 'bayou-bench-load-'))
   try {
     const limit = await measureLimit(store, options.quick ? 2 : 4)
     console.log(
@@ -51,7 +47,7 @@ export async function runStore(
         if (!isThere(subject, one, store, equipment)) continue
         const known = subject === 'kafka' ? earlier.find((result) => result.name === one.name && result.subject === subject && result.error === undefined) : undefined
         // Kafka keeps its data on its own disk: whatever the store, its figures are the same.
-        const result = known === undefined ? await measure(one, subject, { store, limit, scratch }, equipment, options) : { ...known, store: name }
+        const result = known === undefined ? await measure(one, subject, { store, limit }, equipment, options) : { ...known, store: name }
         if (known === undefined) print(result)
         await keep(result)
       }
@@ -59,7 +55,6 @@ export async function runStore(
     return limit
   } finally {
     await store.close()
-    await rm(scratch, { recursive: true, force: true })
   }
 }
 
@@ -74,7 +69,6 @@ function isThere(subject: Subject, one: Case, store: BenchStore, { starters, que
 interface Place {
   readonly store: BenchStore
   readonly limit: StoreLimit
-  readonly scratch: string
 }
 
 async function measure(one: Case, subject: Subject, place: Place, equipment: Equipment, options: RunOptions): Promise<Result> {

@@ -1,13 +1,12 @@
 /** The stores that brokers are measured on, each in a place of its own, and what the store itself can do. */
-import { mkdtemp, rm } from 'node:fs/promises'
 import { randomBytes } from 'node:crypto'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startMinio } from '../scripts/minio.ts'
 import { realEnv } from '../src/real-env.ts'
 import type { ObjectStore } from '../storage/objects/object-store.ts'
 import { openStore } from '../storage/objects/open-store.ts'
 import { startProxy } from './latency-proxy.ts'
+import { scratchFolder } from './scratch.ts'
 import type { Quantiles } from './stats.ts'
 import { quantiles } from './stats.ts'
 
@@ -35,13 +34,12 @@ export interface BenchStore {
 }
 
 export async function openBenchStore(name: StoreName): Promise<BenchStore> {
-  const folder = await mkdtemp(join(tmpdir(), 'bayou-bench-'))
-  const drop = async (): Promise<void> => await rm(folder, { recursive: true, force: true })
+  const folder = await scratchFolder('store')
   let count = 0
   if (name === 'dir') {
-    return { name, env: {}, freshUrl: () => join(folder, `store-${++count}`), open: (url) => openStore(url, realEnv), close: drop }
+    return { name, env: {}, freshUrl: () => join(folder.path, `store-${++count}`), open: (url) => openStore(url, realEnv), close: () => folder.remove() }
   }
-  const minio = await startMinio({ dir: folder })
+  const minio = await startMinio({ dir: folder.path })
   const proxy = name === 'minio' ? null : await startProxy({ upstream: minio.endpoint, ...latencies[name], seed: latencySeed })
   const env = proxy === null ? minio.env : { ...minio.env, AWS_ENDPOINT_URL: proxy.endpoint }
   const { AWS_ENDPOINT_URL: endpoint, AWS_REGION: region, AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = env
@@ -53,7 +51,7 @@ export async function openBenchStore(name: StoreName): Promise<BenchStore> {
     async close() {
       await proxy?.stop()
       await minio.stop()
-      await drop()
+      await folder.remove()
     },
   }
 }

@@ -23,8 +23,6 @@ export interface CaseContext {
   readonly quick: boolean
   /** Overrides how long a case loads the broker. */
   readonly seconds: number | null
-  /** A folder for files of the case. */
-  readonly scratch: string
   /** A broker of the subject. Not for delta-queue, which is none. */
   start(options?: TargetOptions): Promise<Target>
   /** Class path of Apache Kafka's tools. Throws when they are not there. */

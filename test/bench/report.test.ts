@@ -31,7 +31,6 @@ describe('report of the bench', () => {
   })
 
   it('judges a target by all figures that were measured, and leaves the cell empty where none was', () => {
-    const row = (text: string, start: string): string => text.split('\n').find((line) => line.startsWith(`| ${start}`)) ?? ''
     const good = renderTargets(report([result('bursts-10k', 'bayou', [{ p50Ms: 12, p99Ms: 33 }])]))
     assert.match(row(good, 'end to end'), /\| 10k p50 12 ms, p99 33 ms \| yes \|$/)
     const bad = renderTargets(report([result('bursts-10k', 'bayou', [{ p50Ms: 12, p99Ms: 33 }]), result('bursts-70k', 'bayou', [{ p50Ms: 12, p99Ms: 61 }])]))
@@ -80,8 +79,6 @@ describe('report of the bench', () => {
 })
 
 describe('choice of cases', () => {
-  const names = (pattern: string | null): readonly string[] => chooseCases(pattern).map(({ name }) => name)
-
   it('a whole name is that case, the beginning of names all that are not on request', () => {
     assert.deepEqual(names('latency|produce-1k'), ['latency', 'produce-1k'])
     assert.deepEqual(names('blast-1k'), ['blast-1k'])
@@ -96,6 +93,14 @@ describe('choice of cases', () => {
     assert.ok(names(null).length < all.length)
   })
 })
+
+function row(text: string, start: string): string {
+  return text.split('\n').find((line) => line.startsWith(`| ${start}`)) ?? ''
+}
+
+function names(pattern: string | null): readonly string[] {
+  return chooseCases(pattern).map(({ name }) => name)
+}
 
 function result(name: string, subject: Subject, repeats: readonly Numbers[]): Result {
   return { store: 'minio', subject, name, theme: 'Latency', about: name, columns: [p99, p50], repeats, spreads: spreads(repeats) }
