@@ -19,6 +19,7 @@ import {
 } from './batch.ts'
 import type { TimestampType } from './batch.ts'
 import { compress } from './compression.ts'
+import { LOOP_COPY_MAX, copyWords } from './copy.ts'
 import { sizeOfVarint, sizeOfVarlong, writeVarint, writeVarlong } from './integers.ts'
 import type { RecordHeader } from './record.ts'
 
@@ -78,8 +79,8 @@ export function encodeBatch(batch: BatchToEncode): Uint8Array {
 const CAPACITY_MIN = 4096
 /** Largest batch: its length field is an int32. */
 const CAPACITY_MAX = 0x7fffffff
-/** Up to this many bytes a loop beats the call into the runtime with its view. */
-const LOOP_COPY_MAX = 48
+/** Up to this many bytes a plain loop beats the call into the runtime with its view. */
+const HEADER_COPY_MAX = 48
 /** Largest varint and varlong. */
 const VARINT_MAX = 5
 
@@ -95,7 +96,11 @@ const EMPTY = new Uint8Array(0)
 export class BatchBuilder {
   #options: BatchOptions
   /** The batch, with room for the header in front. */
-  #bytes: Uint8Array = new Uint8Array(CAPACITY_MIN)
+  #bytes: Uint8Array
+  #view: DataView
+  /** The buffer that was copied from last, and a view on it: keys and values usually come from one and the same. */
+  #source: Uint8Array = EMPTY
+  #sourceView: DataView = new DataView(EMPTY.buffer)
   #length = BATCH_HEADER_SIZE
   /** Encoded headers of the record to come. */
   #headers: Uint8Array = EMPTY
@@ -106,8 +111,11 @@ export class BatchBuilder {
   #baseTimestamp = NO_TIMESTAMP
   #maxTimestamp = NO_TIMESTAMP
 
-  constructor(options: BatchOptions) {
+  /** `capacity` is what a batch is expected to take, bytes. */
+  constructor(options: BatchOptions, capacity = CAPACITY_MIN) {
     this.#options = options
+    this.#bytes = new Uint8Array(capacity)
+    this.#view = new DataView(this.#bytes.buffer)
   }
 
   /** Drops what was collected and starts the next batch. */
@@ -195,9 +203,9 @@ export class BatchBuilder {
     at = writeVarlong(bytes, at, timestampDelta)
     at = writeVarint(bytes, at, offsetDelta)
     at = writeVarint(bytes, at, keyLength)
-    if (key !== null) at = copy(bytes, at, key, keyStart, keyEnd)
+    if (key !== null) at = this.#copy(at, key, keyStart, keyEnd)
     at = writeVarint(bytes, at, valueLength)
-    if (value !== null) at = copy(bytes, at, value, valueStart, valueEnd)
+    if (value !== null) at = this.#copy(at, value, valueStart, valueEnd)
     at = writeVarint(bytes, at, this.#headerCount)
     if (this.#headersLength > 0) {
       at = copy(bytes, at, this.#headers, 0, this.#headersLength)
@@ -263,8 +271,21 @@ export class BatchBuilder {
     return batch
   }
 
+  #copy(at: number, source: Uint8Array, start: number, end: number): number {
+    const length = end - start
+    if (length > LOOP_COPY_MAX || start < 0 || end > source.length) return copy(this.#bytes, at, source, start, end)
+    if (source !== this.#source) {
+      this.#source = source
+      this.#sourceView = new DataView(source.buffer, source.byteOffset, source.length)
+    }
+    copyWords(this.#view, at, this.#sourceView, start, length)
+    return at + length
+  }
+
   #reserve(more: number): void {
-    if (this.#length + more > this.#bytes.length) this.#bytes = grown(this.#bytes, this.#length, more)
+    if (this.#length + more <= this.#bytes.length) return
+    this.#bytes = grown(this.#bytes, this.#length, more)
+    this.#view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.length)
   }
 }
 
@@ -296,7 +317,7 @@ function grown(bytes: Uint8Array, used: number, more: number): Uint8Array {
 /** Copies `source[start, end)` to `target[at, …)` and returns the position behind it. */
 function copy(target: Uint8Array, at: number, source: Uint8Array, start: number, end: number): number {
   const length = end - start
-  if (length <= LOOP_COPY_MAX) {
+  if (length <= HEADER_COPY_MAX) {
     for (let from = start; from < end; from++) target[at++] = source[from]!
     return at
   }

@@ -45,6 +45,8 @@ export interface DecodedBatch {
 }
 
 export const batchBytesTargetDefault = 256 * 1024
+/** A batch ends before its payload goes over the target; this is for what surrounds it. */
+const batchBytesSlack = 1024
 
 /**
  * `readers` are the files of one partition whose offsets may overlap, usually a single one; where two rows have one offset, one of
@@ -82,11 +84,16 @@ class BatchAssembler {
   #lastOffset = 0
   #firstTimestamp = 0
   #timestampType: 0 | 1 = 0
+  /** The words that `#timestampMs` stands for. */
+  #timestampView: RowView | null = null
+  #timestampLow = 0
+  #timestampHigh = 0
+  #timestampMs = 0
 
   constructor(options: DecodeFileOptions) {
     this.#codec = codecNumber(options.compression ?? 'none')
     this.#bytesTarget = options.batchBytesTarget ?? batchBytesTargetDefault
-    this.#builder = new BatchBuilder({ baseOffset: 0, codec: this.#codec })
+    this.#builder = new BatchBuilder({ baseOffset: 0, codec: this.#codec }, Math.min(this.#bytesTarget, options.maxBytes) + batchBytesSlack)
   }
 
   /** Bytes so far, before compression. */
@@ -97,7 +104,7 @@ class BatchAssembler {
   append(view: RowView, row: number): void {
     const builder = this.#builder
     const offset = offsetAt(view, row)!
-    const timestamp = timestampMsAt(view, row)
+    const timestamp = this.#timestampAt(view, row)
     const timestampType = timestampTypeAt(view, row)
     const { key, value } = view
     const keyLength = lengthAt(key, row)
@@ -124,6 +131,21 @@ class BatchAssembler {
   finish(): readonly DecodedBatch[] {
     if (this.#builder.recordCount > 0) this.#cut()
     return this.#batches
+  }
+
+  /** Neighbours often have one timestamp: it is computed once for them. */
+  #timestampAt(view: RowView, row: number): number {
+    const column = view.timestamp
+    if (column === null || !column.wide || column.validity !== null) return timestampMsAt(view, row)
+    const low = column.words[row * 2]!
+    const high = column.words[row * 2 + 1]!
+    if (low !== this.#timestampLow || high !== this.#timestampHigh || view !== this.#timestampView) {
+      this.#timestampLow = low
+      this.#timestampHigh = high
+      this.#timestampView = view
+      this.#timestampMs = timestampMsAt(view, row)
+    }
+    return this.#timestampMs
   }
 
   #fits(offset: number, timestamp: number, timestampType: 0 | 1, payloadBytes: number): boolean {

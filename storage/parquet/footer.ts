@@ -60,13 +60,13 @@ export const footerTailBytes = 8
 const text = new TextDecoder()
 
 const fileMetaData = { schema: 2, rows: 3, rowGroups: 4, keyValues: 5, columnOrders: 7 } as const
-const schemaElement = { name: 4, children: 5 } as const
+export const schemaElement = { type: 1, repetition: 3, name: 4, children: 5, converted: 6, logical: 10 } as const
 const rowGroupField = { columns: 1, totalBytes: 2, rows: 3, sortingColumns: 4, fileOffset: 5, compressedBytes: 6, ordinal: 7 } as const
-const columnChunk = {
+export const columnChunk = {
   filePath: 1, fileOffset: 2, metaData: 3, offsetIndexAt: 4, offsetIndexBytes: 5, columnIndexAt: 6, columnIndexBytes: 7, crypto: 8,
 } as const
-const columnMeta = {
-  path: 3, codec: 4, uncompressedBytes: 6, compressedBytes: 7, dataPageAt: 9, indexPageAt: 10, dictionaryPageAt: 11, statistics: 12,
+export const columnMeta = {
+  path: 3, codec: 4, values: 5, uncompressedBytes: 6, compressedBytes: 7, dataPageAt: 9, indexPageAt: 10, dictionaryPageAt: 11, statistics: 12,
   bloomFilterAt: 14, bloomFilterBytes: 15,
 } as const
 
@@ -245,7 +245,8 @@ function leavesOf(metadata: ThriftStruct): string[] {
   return leaves
 }
 
-function topLevelColumns(elements: readonly ThriftStruct[]): { name: string; from: number; to: number }[] {
+/** Top-level columns and which schema elements, in depth-first order, make up each. Throws ParquetFormatError. */
+export function topLevelColumns(elements: readonly ThriftStruct[]): { name: string; from: number; to: number }[] {
   const columns: { name: string; from: number; to: number }[] = []
   for (let at = 1; at < elements.length; ) {
     let to = at

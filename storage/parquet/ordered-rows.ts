@@ -12,12 +12,14 @@
  */
 import { readExactly, readFooter } from './byte-source.ts'
 import type { RangeReader } from './byte-source.ts'
+import type { ColumnView } from './arrow-views.ts'
+import { readColumn } from './column-reader.ts'
 import { excerpt } from './footer.ts'
-import type { ParquetFooter, RowGroup } from './footer.ts'
+import type { ColumnChunk, ParquetFooter, RowGroup } from './footer.ts'
 import { readColumns } from './parquet-library.ts'
 import type { RowSpan } from './parquet-library.ts'
 import { RowColumns } from './row-columns.ts'
-import { copyRow, offsetAt, rowView } from './row-view.ts'
+import { copyRow, offsetAt, rowView, spanView } from './row-view.ts'
 import type { RowView } from './row-view.ts'
 import { topicColumns } from './topic-schema.ts'
 import type { TopicColumn } from './topic-schema.ts'
@@ -121,8 +123,12 @@ class Group {
   /** Offsets of the rows that have one, ascending, and the row of each. */
   offsets = new Float64Array(0)
   rowsByOffset = new Int32Array(0)
+  /** Every row has an offset, each above the one before: row numbers are their own order. */
+  isInOrder = false
   #bytes: Uint8Array | null = null
   #loaded = false
+  /** Columns that were decoded whole, null those that are for the library. */
+  readonly #columns = new Map<string, ColumnView | null>()
 
   constructor(file: OpenFile, meta: RowGroup) {
     this.file = file
@@ -142,22 +148,27 @@ class Group {
   async loadOffsets(): Promise<void> {
     if (this.#loaded) return
     this.#loaded = true
-    const file = await this.excerpt(new Set(['offset']))
     const offsets = new Float64Array(this.meta.rows)
     const rows = new Int32Array(this.meta.rows)
     let count = 0
     let at = 0
     let ascending = true
-    readColumns(file, { start: 0, count: this.meta.rows }, (columns, rowCount) => {
-      const view = rowView(columns, rowCount)
-      for (let row = 0; row < rowCount; row++, at++) {
+    const collect = (view: RowView): void => {
+      for (let row = 0; row < view.rows; row++, at++) {
         const offset = offsetAt(view, row)
         if (offset === null || offset < 0) continue
         if (count > 0 && offset <= offsets[count - 1]!) ascending = false
         offsets[count] = offset
         rows[count++] = at
       }
-    })
+    }
+    const column = await this.#column('offset')
+    if (column !== null) collect(rowView(new Map([['offset', column]]), this.meta.rows))
+    else {
+      const file = await this.excerpt(new Set(['offset']))
+      readColumns(file, { start: 0, count: this.meta.rows }, (columns, rowCount) => collect(rowView(columns, rowCount)))
+    }
+    this.isInOrder = ascending && count === this.meta.rows
     this.offsets = offsets.subarray(0, count)
     this.rowsByOffset = rows.subarray(0, count)
     if (!ascending) this.#sort()
@@ -170,8 +181,16 @@ class Group {
     }
   }
 
-  /** The span of rows decoded: `visit` as in `readColumns`. */
-  async read(columns: ReadonlySet<string>, span: RowSpan, visit: (view: RowView, firstRow: number) => void): Promise<void> {
+  /**
+   * The span of rows decoded: `visit` as in `readColumns`. `whole` decodes all rows at once and keeps them for the next span, where this can do
+   * without the library.
+   */
+  async read(columns: ReadonlySet<string>, span: RowSpan, whole: boolean, visit: (view: RowView, firstRow: number) => void): Promise<void> {
+    const decoded = whole ? await this.#decoded(columns) : null
+    if (decoded !== null) {
+      visit(spanView(rowView(decoded, this.meta.rows), span), span.start)
+      return
+    }
     const file = await this.excerpt(columns)
     let at = span.start
     readColumns(file, span, (views, rows) => {
@@ -180,8 +199,32 @@ class Group {
     })
   }
 
+  /** Null where one of the columns is for the library, which then gets all of them. */
+  async #decoded(columns: ReadonlySet<string>): Promise<ReadonlyMap<string, ColumnView> | null> {
+    if (this.meta.uncompressedBytes > decodedBytesMax) return null
+    const decoded = new Map<string, ColumnView>()
+    for (const column of columns) {
+      if (!this.file.footer.columns.includes(column)) continue
+      const view = await this.#column(column)
+      if (view === null) return null
+      decoded.set(column, view)
+    }
+    return decoded
+  }
+
+  async #column(column: string): Promise<ColumnView | null> {
+    let view = this.#columns.get(column)
+    if (view === undefined) {
+      const bytesOf = await this.#chunks(new Set([column]))
+      view = readColumn(this.file.footer, this.meta, column, bytesOf)
+      this.#columns.set(column, view)
+    }
+    return view
+  }
+
   drop(): void {
     this.#bytes = null
+    this.#columns.clear()
     this.offsets = new Float64Array(0)
     this.rowsByOffset = new Int32Array(0)
   }
@@ -203,21 +246,24 @@ class Group {
     return (this.offsets[this.search(from)] ?? Infinity) < end
   }
 
-  /** A file of this row group's `columns`, from one read where the row group is not large. */
+  /** A file of this row group's `columns`. */
   async excerpt(columns: ReadonlySet<string>): Promise<Uint8Array> {
+    return excerpt(this.file.footer, [this.meta], columns, await this.#chunks(columns))
+  }
+
+  /** Bytes of the chunks of some columns, from one read where the row group is not large. */
+  async #chunks(columns: ReadonlySet<string>): Promise<(chunk: ColumnChunk) => Uint8Array> {
     const { file, meta } = this
     if (this.#bytes === null && meta.end - meta.start <= wholeRowGroupBytesMax) {
       this.#bytes = await readExactly(file.reader, meta.start, meta.end)
     }
     const whole = this.#bytes
+    if (whole !== null) return (chunk) => whole.subarray(chunk.start - meta.start, chunk.end - meta.start)
     const chunks = new Map<number, Uint8Array>()
-    if (whole === null) {
-      for (const chunk of meta.chunks) {
-        if (columns.has(chunk.column)) chunks.set(chunk.start, await readExactly(file.reader, chunk.start, chunk.end))
-      }
+    for (const chunk of meta.chunks) {
+      if (columns.has(chunk.column)) chunks.set(chunk.start, await readExactly(file.reader, chunk.start, chunk.end))
     }
-    return excerpt(file.footer, [meta], columns, (chunk) =>
-      whole === null ? chunks.get(chunk.start)! : whole.subarray(chunk.start - meta.start, chunk.end - meta.start))
+    return (chunk) => chunks.get(chunk.start)!
   }
 
   #sort(): void {
@@ -230,6 +276,8 @@ class Group {
 
 /** Row groups up to this size are read whole; of larger ones only the columns and when they are needed. */
 const wholeRowGroupBytesMax = 64 * 1024 * 1024
+/** Row groups up to this size are decoded whole where nothing else of the file is in the way; larger ones span by span. */
+const decodedBytesMax = 32 * 1024 * 1024
 
 /** Rows `rowsByOffset[from, to)` of a group. */
 interface Pick {
@@ -286,7 +334,7 @@ async function visitChunk(picks: readonly Pick[], columns: ReadonlySet<string>, 
     const { span, order } = spanOf(only)
     let outcome: boolean | null = null
     const staged = new RowColumns()
-    await only.group.read(columns, span, (view, firstRow) => {
+    await only.group.read(columns, span, true, (view, firstRow) => {
       if (view.rows === span.count) outcome = visit(view, order)
       else for (let row = 0; row < view.rows; row++) copyRow(view, row, offsetAt(view, row) ?? -(firstRow + row) - 1, staged)
     })
@@ -299,7 +347,7 @@ async function visitChunk(picks: readonly Pick[], columns: ReadonlySet<string>, 
     const { span, order } = spanOf(pick)
     const needed = Int32Array.from(order).sort()
     let done = 0
-    await pick.group.read(columns, span, (view, firstRow) => {
+    await pick.group.read(columns, span, false, (view, firstRow) => {
       const base = firstRow - span.start
       for (; done < needed.length && needed[done]! - base < view.rows; done++) {
         const offset = offsetAt(view, needed[done]! - base)!
@@ -314,6 +362,7 @@ async function visitChunk(picks: readonly Pick[], columns: ReadonlySet<string>, 
 
 /** The rows between the first and the last that are picked, and the picked ones within them in the order of their offsets. */
 function spanOf({ group, from, to }: Pick): { span: RowSpan; order: Int32Array } {
+  if (group.isInOrder) return { span: { start: from, count: to - from }, order: ascending(to - from) }
   const rows = group.rowsByOffset.subarray(from, to)
   let first = Infinity
   let last = -1
@@ -324,6 +373,14 @@ function spanOf({ group, from, to }: Pick): { span: RowSpan; order: Int32Array }
   const span = { start: first, count: last - first + 1 }
   const order = withoutRepeats(Int32Array.from(rows, (_, i) => i), (i) => group.offsets[from + i]!)
   return { span, order: order.map((i) => rows[i]! - first) }
+}
+
+let numbers = new Int32Array(0)
+
+/** 0 to `count` - 1. */
+function ascending(count: number): Int32Array {
+  if (numbers.length < count) numbers = Int32Array.from({ length: Math.max(count, numbers.length * 2) }, (_, i) => i)
+  return numbers.subarray(0, count)
 }
 
 /** `order` without the items whose offset is that of their predecessor. */

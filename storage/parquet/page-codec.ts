@@ -41,23 +41,32 @@ export function compressPages(chunk: Uint8Array, level: number): Page[] {
 /** The pages of a column chunk that is compressed with zstd, decompressed. Throws RangeError and what zlib throws on damaged bytes. */
 export function decompressPages(chunk: Uint8Array): Page[] {
   return pagesOf(chunk).map(({ struct, body, originalBytes }) => {
-    const size = numberField(struct, pageHeader.uncompressedBytes) ?? -1
-    const v2 = structField(struct, pageHeader.dataPageV2)
-    // The levels of a version 2 page are never compressed; its values may be or not.
-    const levels = v2 === undefined ? 0
-      : (numberField(v2, dataPageV2.definitionLevelBytes) ?? 0) + (numberField(v2, dataPageV2.repetitionLevelBytes) ?? 0)
-    if (size < levels || levels > body.length) throw new RangeError('damaged Parquet page header')
-    if (v2?.get(dataPageV2.isCompressed)?.value === false) return page(struct, body, body.length, originalBytes)
-    const plain = new Uint8Array(size)
-    plain.set(body.subarray(0, levels))
-    if (size > levels) {
-      const values = zstdDecompressSync(body.subarray(levels), { maxOutputLength: size - levels, chunkSize: Math.max(64, size - levels) })
-      if (values.length !== size - levels) throw new RangeError('a Parquet page has not its declared size')
-      plain.set(values, levels)
-    }
-    return page(struct, plain, size, originalBytes)
+    const plain = plainBody(struct, body)
+    return page(struct, plain, plain.length, originalBytes)
   })
 }
+
+/** Body of one page of a column chunk that is compressed with zstd. Throws as `decompressPages`. */
+export function plainBody(struct: ThriftStruct, body: Uint8Array): Uint8Array {
+  const size = numberField(struct, pageHeader.uncompressedBytes) ?? -1
+  const v2 = structField(struct, pageHeader.dataPageV2)
+  // The levels of a version 2 page are never compressed; its values may be or not.
+  const levels = v2 === undefined ? 0
+    : (numberField(v2, dataPageV2.definitionLevelBytes) ?? 0) + (numberField(v2, dataPageV2.repetitionLevelBytes) ?? 0)
+  if (size < levels || levels > body.length) throw new RangeError('damaged Parquet page header')
+  if (v2?.get(dataPageV2.isCompressed)?.value === false) return body
+  const values = size === levels ? nothing
+    : zstdDecompressSync(body.subarray(levels), { maxOutputLength: size - levels, chunkSize: Math.max(64, size - levels) })
+  if (values.length !== size - levels) throw new RangeError('a Parquet page has not its declared size')
+  // A plain view even of a Buffer: one kind of array keeps the loops over its bytes fast.
+  if (levels === 0) return new Uint8Array(values.buffer, values.byteOffset, values.length)
+  const plain = new Uint8Array(size)
+  plain.set(body.subarray(0, levels))
+  plain.set(values, levels)
+  return plain
+}
+
+const nothing = new Uint8Array(0)
 
 function page(struct: ThriftStruct, body: Uint8Array, uncompressedBytes: number, originalBytes: number): Page {
   const v2 = structField(struct, pageHeader.dataPageV2)
@@ -72,7 +81,8 @@ function page(struct: ThriftStruct, body: Uint8Array, uncompressedBytes: number,
   return { header, body, isDictionary: numberField(struct, pageHeader.type) === dictionaryPage, originalBytes, uncompressedBytes }
 }
 
-function pagesOf(chunk: Uint8Array): { struct: ThriftStruct; body: Uint8Array; originalBytes: number }[] {
+/** Headers and bodies of the pages of a column chunk, one after the other. Throws RangeError on bytes that are no pages. */
+export function pagesOf(chunk: Uint8Array): { struct: ThriftStruct; body: Uint8Array; originalBytes: number }[] {
   const pages: { struct: ThriftStruct; body: Uint8Array; originalBytes: number }[] = []
   for (let at = 0; at < chunk.length; ) {
     const { struct, end } = readThriftPrefix(chunk.subarray(at))

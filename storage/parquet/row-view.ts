@@ -39,6 +39,22 @@ export function rowView(columns: ReadonlyMap<string, ColumnView>, rows: number):
   }
 }
 
+/** Rows [start, start + count) of a view. */
+export function spanView(view: RowView, { start, count }: { readonly start: number; readonly count: number }): RowView {
+  if (start === 0 && count === view.rows) return view
+  const validity = (column: ColumnView) => column.validity === null ? null : { bits: column.validity.bits, from: column.validity.from + start }
+  const integer = (column: IntegerView | null): IntegerView | null => column === null ? null
+    : { ...column, length: count, validity: validity(column), words: column.words.subarray(column.wide ? start * 2 : start) }
+  const ranges = <T extends BytesView | ListView>(column: T | null): T | null => column === null ? null
+    : { ...column, length: count, validity: validity(column), offsets: column.offsets.subarray(start, start + count + 1) }
+  return {
+    ...view,
+    rows: count,
+    offset: integer(view.offset), timestamp: integer(view.timestamp), timestampType: integer(view.timestampType),
+    key: ranges(view.key), value: ranges(view.value), headers: ranges(view.headers),
+  }
+}
+
 function ofKind<K extends ColumnView['kind']>(
   columns: ReadonlyMap<string, ColumnView>, name: TopicColumn, kind: K,
 ): Extract<ColumnView, { kind: K }> | null {
