@@ -54,7 +54,8 @@ export interface ColumnChunk {
   readonly struct: ThriftStruct
 }
 
-const magic = Uint8Array.of(0x50, 0x41, 0x52, 0x31)
+/** At both ends of a file. */
+export const magic = Uint8Array.of(0x50, 0x41, 0x52, 0x31)
 /** Magic and length behind the footer. */
 export const footerTailBytes = 8
 const text = new TextDecoder()
@@ -387,7 +388,8 @@ function sortingColumn(column: number): ThriftStruct {
   ])
 }
 
-function footerBytes(metadata: ThriftStruct): Uint8Array[] {
+/** The footer of a file with its length and the magic behind it. */
+export function footerBytes(metadata: ThriftStruct): Uint8Array[] {
   const footer = writeThriftStruct(metadata)
   const length = new Uint8Array(4)
   new DataView(length.buffer).setUint32(0, footer.length, true)

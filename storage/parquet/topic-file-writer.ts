@@ -6,7 +6,10 @@ import { join } from './footer.ts'
 import { writeTopicRows } from './parquet-library.ts'
 import type { ParquetCompression } from './parquet-library.ts'
 import { release } from './release.ts'
+import { PageBuffer } from './page-buffer.ts'
 import type { NullCounts, Range, RowColumns } from './row-columns.ts'
+import { writeRowGroup, writeTopicFile } from './row-group-writer.ts'
+import type { WrittenRowGroup } from './row-group-writer.ts'
 import { offsetLeaf, topicColumns } from './topic-schema.ts'
 import type { TopicColumn } from './topic-schema.ts'
 
@@ -41,8 +44,12 @@ export class TopicFileWriter {
   /** Where rows are added. Empty at the start; what was in it is lost. */
   readonly columns: RowColumns
   readonly #layout: Required<FileLayout>
-  /** A file for each. */
-  readonly #rowGroups: Uint8Array<ArrayBuffer>[] = []
+  /** Level of zstd, null without compression, undefined for the codecs that the library writes. */
+  readonly #zstdLevel: number | null | undefined
+  readonly #page = new PageBuffer()
+  readonly #rowGroups: WrittenRowGroup[] = []
+  /** Row groups of the library, a file for each. */
+  readonly #files: Uint8Array<ArrayBuffer>[] = []
   #rows = 0
   #offsets: Range | null = null
   #micros: Range | null = null
@@ -57,6 +64,7 @@ export class TopicFileWriter {
       rowGroupRows: layout.rowGroupRows ?? rowGroupRowsDefault,
       rowGroupBytes: layout.rowGroupBytes ?? rowGroupBytesDefault,
     }
+    this.#zstdLevel = layout.compression === 'none' ? null : layout.compression === 'zstd' ? this.#layout.compressionLevel : undefined
   }
 
   /** Ends the row group if it is full. To be called between rows; marks that were taken before are void then. */
@@ -87,20 +95,22 @@ export class TopicFileWriter {
     this.#rows += columns.rows
     const nulls = columns.nullCounts()
     for (const column of topicColumns) this.#nulls[column] += nulls[column]
-    const { compression, compressionLevel } = this.#layout
-    const ipc = columns.toIpc()
+    if (this.#zstdLevel !== undefined) this.#rowGroups.push(writeRowGroup(columns, this.#zstdLevel, this.#page))
+    else {
+      const ipc = columns.toIpc()
+      const file = writeTopicRows(ipc, this.#layout.compression)
+      release(ipc)
+      this.#files.push(join([file], offsetLeaf))
+      release(file)
+    }
     columns.clear()
-    // zstd is left to the runtime, whose own is much faster than the library's.
-    const file = writeTopicRows(ipc, compression === 'zstd' ? 'none' : compression)
-    release(ipc)
-    this.#rowGroups.push(join([file], offsetLeaf, compression === 'zstd' ? compressionLevel : undefined))
-    release(file)
   }
 
   #file(): Uint8Array<ArrayBuffer> | null {
-    if (this.#rowGroups.length <= 1) return this.#rowGroups[0] ?? null
-    const file = join(this.#rowGroups, offsetLeaf)
-    for (const rowGroup of this.#rowGroups) release(rowGroup)
+    if (this.#zstdLevel !== undefined) return this.#rowGroups.length === 0 ? null : writeTopicFile(this.#rowGroups, this.#zstdLevel)
+    if (this.#files.length <= 1) return this.#files[0] ?? null
+    const file = join(this.#files, offsetLeaf)
+    for (const rowGroup of this.#files) release(rowGroup)
     return file
   }
 }

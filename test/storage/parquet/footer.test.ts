@@ -12,8 +12,8 @@ import { plainBatches, plainFile, plainRecords } from './sample-records.ts'
 const parquet = new InlineParquet()
 const batches = plainBatches(20, 10)
 
-async function sample(rowGroupRows: number): Promise<Uint8Array> {
-  const options = { partition: 0, fromOffset: 0, endOffset: 1e9, compression: 'zstd', rowGroupRows } as const
+async function sample(rowGroupRows: number, compression: 'zstd' | 'snappy' = 'zstd'): Promise<Uint8Array> {
+  const options = { partition: 0, fromOffset: 0, endOffset: 1e9, compression, rowGroupRows } as const
   return (await parquet.encode({ ...options, batches })).parquet!
 }
 
@@ -47,7 +47,8 @@ test('an excerpt of row groups and columns is a file of its own', async () => {
 })
 
 test('joined files keep rows, statistics and page indexes', async () => {
-  const parts = await Promise.all([0, 1].map(() => sample(1000)))
+  // The Parquet library writes these, and only it writes page indexes.
+  const parts = await Promise.all([0, 1].map(() => sample(1000, 'snappy')))
   const joined = join(parts, 0)
   const footer = footerOf(joined)
   assert.equal(footer.rows, 400)

@@ -90,7 +90,8 @@ test('pyarrow and DuckDB read every row of our files as it was produced', option
     assert.equal(read.meta.ranges.length, 5)
     assert.deepEqual(read.meta.ranges.at(-1)!.slice(1), [5999, 0])
     assert.ok(read.meta.sorted.every((columns) => columns.length === 1 && columns[0] === 0))
-    assert.equal(read.meta.pageIndex, true)
+    // Of files that the Parquet library writes; ours have small row groups with statistics instead.
+    assert.equal(read.meta.pageIndex, !['none', 'zstd'].includes(compression))
   }
 })
 
