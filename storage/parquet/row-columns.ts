@@ -3,6 +3,7 @@
  * records, without an object per record. The arrays keep their capacity from one row group to the next.
  */
 import { makeData, Binary, Int32, Int64, RecordBatch, RecordBatchStreamWriter, Struct, Utf8 } from 'apache-arrow'
+import { LOOP_COPY_MAX, copyWords } from '../../protocol/records/copy.ts'
 import type { ColumnView } from './arrow-views.ts'
 import { escapeKey, needsEscape } from './header-keys.ts'
 import { headerList, headerStruct, timestampMicros, topicSchema } from './topic-schema.ts'
@@ -239,6 +240,8 @@ export class RowColumns {
   }
 }
 
+const nothing: Uint8Array = new Uint8Array(0)
+
 /** A nullable column of byte strings. */
 class BytesColumn {
   rows = 0
@@ -247,6 +250,10 @@ class BytesColumn {
   #offsets = new Int32Array(1025)
   #valid = new Uint8Array(128)
   #bytes = new Uint8Array(16 * 1024)
+  #view = new DataView(this.#bytes.buffer)
+  /** The buffer that was copied from last, and a view on it: many values come from one and the same. */
+  #source = nothing
+  #sourceView: DataView = new DataView(nothing.buffer)
 
   append(source: Uint8Array, start: number, length: number): void {
     const row = this.rows
@@ -259,10 +266,14 @@ class BytesColumn {
       this.#valid[row >> 3]! |= 1 << (row & 7)
       const to = this.used
       if (to + length > this.#bytes.length) this.#grow(to + length)
-      const bytes = this.#bytes
-      // A loop is quicker than a call of `set` for short values, which need a view each.
-      if (length < 48) for (let i = 0; i < length; i++) bytes[to + i] = source[start + i]!
-      else bytes.set(source.subarray(start, start + length), to)
+      if (length > LOOP_COPY_MAX) this.#bytes.set(source.subarray(start, start + length), to)
+      else {
+        if (source !== this.#source) {
+          this.#source = source
+          this.#sourceView = new DataView(source.buffer, source.byteOffset, source.length)
+        }
+        copyWords(this.#view, to, this.#sourceView, start, length)
+      }
       this.used = to + length
     }
     this.rows = row + 1
@@ -277,7 +288,9 @@ class BytesColumn {
   }
 
   trim(bytesMax: number): void {
-    if (this.#bytes.length > bytesMax) this.#bytes = new Uint8Array(bytesMax)
+    if (this.#bytes.length > bytesMax) this.#own(new Uint8Array(bytesMax))
+    this.#source = nothing
+    this.#sourceView = new DataView(nothing.buffer)
   }
 
   view(): ColumnView {
@@ -312,7 +325,12 @@ class BytesColumn {
     if (needed > 2 ** 31 - 1) throw new RangeError('a row group holds less than 2 GiB')
     const bytes = new Uint8Array(Math.min(2 ** 31 - 1, Math.max(needed, this.#bytes.length * 2)))
     bytes.set(this.#bytes.subarray(0, this.used))
+    this.#own(bytes)
+  }
+
+  #own(bytes: Uint8Array<ArrayBuffer>): void {
     this.#bytes = bytes
+    this.#view = new DataView(bytes.buffer)
   }
 }
 
