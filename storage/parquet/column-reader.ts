@@ -134,7 +134,7 @@ interface Leaf extends LeafType {
 
 /** Types of our columns; null for all others, whose meaning the library knows. */
 function typeOf(element: ThriftStruct): LeafType | null {
-  const type = numberField(element, schemaElement.type)
+  const type = numberField(element, schemaElement.type) ?? -1
   const annotation = numberField(element, schemaElement.converted)
   switch (type) {
     case physical.int64:

@@ -4,8 +4,8 @@
  *
  * - reading by ranges: a reader fetches the footer, picks row groups by the statistics of `offset`, fetches only their bytes and
  *   wraps them into a small file of their own (`excerpt`), which the Parquet library then reads as any other;
- * - writing in bounded memory: every row group is encoded as a file of its own and the files are joined (`join`), so that the
- *   memory of the library holds one row group, however large the result is.
+ * - writing in bounded memory where the library writes: every row group is encoded as a file of its own and the files are joined (`join`), so
+ *   that the memory of the library holds one row group, however large the result is.
  *
  * Source: parquet.thrift (FileMetaData, RowGroup, ColumnChunk, ColumnMetaData, Statistics, OffsetIndex).
  */

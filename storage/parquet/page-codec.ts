@@ -29,13 +29,14 @@ const dictionaryPage = 2
 
 /** The pages of an uncompressed column chunk, compressed at a zstd level. Throws RangeError on bytes that are no pages. */
 export function compressPages(chunk: Uint8Array, level: number): Page[] {
-  const params = { [constants.ZSTD_c_compressionLevel]: level }
-  return pagesOf(chunk).map(({ struct, body, originalBytes }) => {
-    // Room for all of it at once (ZSTD_compressBound): growing piece by piece costs more than the compression of easy pages.
-    const chunkSize = body.length + (body.length >> 8) + 512
-    const compressed = zstdCompressSync(body, { params, pledgedSrcSize: body.length, chunkSize })
-    return page(struct, compressed, body.length, originalBytes)
-  })
+  return pagesOf(chunk).map(({ struct, body, originalBytes }) => page(struct, compressBody(body, level), body.length, originalBytes))
+}
+
+/** A page's body, compressed at a zstd level. */
+export function compressBody(plain: Uint8Array, level: number): Uint8Array {
+  // Room for all of it at once (ZSTD_compressBound): growing piece by piece costs more than the compression of easy pages.
+  const chunkSize = plain.length + (plain.length >> 8) + 512
+  return zstdCompressSync(plain, { params: { [constants.ZSTD_c_compressionLevel]: level }, pledgedSrcSize: plain.length, chunkSize })
 }
 
 /** The pages of a column chunk that is compressed with zstd, decompressed. Throws RangeError and what zlib throws on damaged bytes. */

@@ -6,12 +6,11 @@
  *
  * Source: parquet.thrift; Parquet format, "Encodings", "Nested Encoding", "Data Pages".
  */
-import { constants, zstdCompressSync } from 'node:zlib'
 import type { BytesView, ColumnView, IntegerView, ListView } from './arrow-views.ts'
 import { isValid } from './arrow-views.ts'
 import { columnChunk, columnMeta, concatenate, footerBytes, magic } from './footer.ts'
-import { PageBuffer } from './page-buffer.ts'
-import { codecUncompressed, codecZstd } from './page-codec.ts'
+import type { PageBuffer } from './page-buffer.ts'
+import { codecUncompressed, codecZstd, compressBody } from './page-codec.ts'
 import { release } from './release.ts'
 import type { Range, RowColumns } from './row-columns.ts'
 import { i32Field, i64Field, listOf, thriftType, writeThriftStruct } from './thrift-compact.ts'
@@ -251,7 +250,7 @@ class Chunk {
   /** Takes what is in the buffer. */
   endPage(entries: number): void {
     const plain = this.#page.bytes()
-    const body = this.#zstdLevel === null ? plain.slice() : compressed(plain, this.#zstdLevel)
+    const body = this.#zstdLevel === null ? plain.slice() : compressBody(plain, this.#zstdLevel)
     const header = writeThriftStruct(structOf({
       1: i32Field(0),
       2: i32Field(plain.length),
@@ -269,12 +268,6 @@ class Chunk {
       leaf: this.#leaf, pages: this.#pages, bytes: this.#bytes, uncompressedBytes: this.#uncompressedBytes, entries: this.#entries, statistics,
     }
   }
-}
-
-function compressed(plain: Uint8Array, level: number): Uint8Array {
-  // Room for all of it at once (ZSTD_compressBound): growing piece by piece costs more than the compression of easy pages.
-  const chunkSize = plain.length + (plain.length >> 8) + 512
-  return zstdCompressSync(plain, { params: { [constants.ZSTD_c_compressionLevel]: level }, pledgedSrcSize: plain.length, chunkSize })
 }
 
 function ofKind<K extends ColumnView['kind']>(columns: ReadonlyMap<string, ColumnView>, name: string, kind: K): Extract<ColumnView, { kind: K }> {

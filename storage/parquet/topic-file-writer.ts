@@ -1,6 +1,7 @@
 /**
  * Writes the Parquet file of a table row group by row group, so that neither the columns under construction nor the memory of the
- * Parquet library outgrow one row group, and keeps the statistics that go into the Delta log.
+ * Parquet library outgrow one row group, and keeps the statistics that go into the Delta log. Pages without compression and with zstd are written
+ * here (`row-group-writer.ts`), those of the other codecs by the library.
  */
 import { join } from './footer.ts'
 import { writeTopicRows } from './parquet-library.ts'
