@@ -11,6 +11,7 @@ import { isHybridRun, readDeltas, readHybrid } from './encodings.ts'
 import { ParquetFormatError, columnMeta, columnChunk, schemaElement, topLevelColumns } from './footer.ts'
 import type { ColumnChunk, ParquetFooter, RowGroup } from './footer.ts'
 import { codecUncompressed, codecZstd, pagesOf, plainBody } from './page-codec.ts'
+import { release } from './release.ts'
 import { bytesField, numberField, structField, structList } from './thrift-compact.ts'
 import type { ThriftStruct } from './thrift-compact.ts'
 
@@ -190,10 +191,13 @@ function readLeaf(
   let at = 0
   let allThere = true
   let isVoid = repeats !== null
+  /** Memory of decompressed pages, given back when their values are collected: at some garbage collection it would be in the way for long. */
+  const spent: Uint8Array[] = []
   for (const { struct, body } of pagesOf(bytes)) {
     const type = numberField(struct, pageHeader.type)
     if (type === pageType.index) continue
     const plain = codec === codecUncompressed ? body : plainBody(struct, body)
+    if (plain.buffer !== bytes.buffer) spent.push(plain)
     if (type === pageType.dictionary) {
       const header = structField(struct, pageHeader.dictionary)
       const form = header === undefined ? undefined : numberField(header, 2)
@@ -228,6 +232,7 @@ function readLeaf(
     at += page.entries
   }
   if (at !== entries) throw new RangeError('fewer values than declared')
+  for (const page of spent) if (!collected.isIn(page)) release(page)
   if (lists === null) return { ...collected.spread(allThere ? null : slotsOf(definition, leaf.definitionMax), entries), definition: null, repetition: null, entries, isVoid }
   if (isVoid) return { ...collected.spread(null, 0), definition, repetition: repeats, entries, isVoid }
   const slots = levelsFrom(definition!, lists.itemAt)
@@ -356,6 +361,11 @@ class Values {
     }
     this.#count += count
     return true
+  }
+
+  /** Whether the values still lie in the memory of this page. */
+  isIn(page: Uint8Array): boolean {
+    return this.#bytes.buffer === page.buffer
   }
 
   /** With slots for what is not there: `valid` has a bit for each of `length` slots, null where all are there. */

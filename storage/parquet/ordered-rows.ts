@@ -18,6 +18,7 @@ import { excerpt } from './footer.ts'
 import type { ColumnChunk, ParquetFooter, RowGroup } from './footer.ts'
 import { readColumns } from './parquet-library.ts'
 import type { RowSpan } from './parquet-library.ts'
+import { release } from './release.ts'
 import { RowColumns } from './row-columns.ts'
 import { copyRow, offsetAt, rowView, spanView } from './row-view.ts'
 import type { RowView } from './row-view.ts'
@@ -92,7 +93,16 @@ export async function forEachOrdered(files: readonly OpenFile[], options: Ordere
     }
   }
   groups.sort((a, b) => a.min - b.min)
-  const wanted = options.columns ?? topicColumns
+  try {
+    return await visitGroups(groups, options, visit)
+  } finally {
+    for (const group of groups) group.drop()
+  }
+}
+
+/** As `forEachOrdered`, for row groups by their least offset. */
+async function visitGroups(groups: readonly Group[], options: OrderedRowsOptions, visit: ChunkVisitor): Promise<boolean> {
+  const { fromOffset, endOffset, columns: wanted = topicColumns } = options
   let active: Group[] = []
   let next = fromOffset
   for (let i = 0; i < groups.length; i++) {
@@ -222,7 +232,12 @@ class Group {
     return view
   }
 
+  /** Gives back what was read and decoded; views on it are dead. */
   drop(): void {
+    for (const view of this.#columns.values()) {
+      // Values of a page that was not compressed lie in the file, which is the caller's.
+      if (view?.kind === 'bytes' && this.#bytes !== null && view.bytes.buffer !== this.#bytes.buffer) release(view.bytes)
+    }
     this.#bytes = null
     this.#columns.clear()
     this.offsets = new Float64Array(0)
