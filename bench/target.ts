@@ -42,8 +42,6 @@ export async function startBayou(store: BenchStore, options: TargetOptions = {})
   const url = options.url ?? store.freshUrl()
   const profile = options.profileDir === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${options.profileDir}` }
   const broker = await startTestBroker({ store: url, args: ['--log-level', 'info', ...(options.args ?? [])], env: { ...store.env, ...profile }, readyMs })
-  const stopWithUs = (): void => void broker.process.kill('SIGKILL')
-  process.once('exit', stopWithUs)
   return {
     subject: 'bayou',
     address: broker.address,
@@ -54,16 +52,12 @@ export async function startBayou(store: BenchStore, options: TargetOptions = {})
       return parseMetrics(await response.text())
     },
     async stop() {
-      process.removeListener('exit', stopWithUs)
       const code = await broker.stop()
       const warnings = broker.log.filter((line) => typeof line['level'] === 'string' && ['warn', 'error', 'fatal'].includes(line['level']))
       for (const line of warnings.slice(0, 5)) console.error(`broker: ${JSON.stringify(line)}`)
       if (code !== 0) throw new Error(`the broker ended with ${code}`)
     },
-    async kill() {
-      process.removeListener('exit', stopWithUs)
-      await broker.kill()
-    },
+    kill: () => broker.kill(),
   }
 }
 

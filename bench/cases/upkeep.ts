@@ -3,7 +3,7 @@ import { slope } from '../stats.ts'
 import { UsageSampler } from '../process-usage.ts'
 import type { Case } from './case.ts'
 import { bayouAlone, brokers, p50, p99 } from './case.ts'
-import { MB, Meter, commitsEvery, costs, load, secondsOf, sleep, unflushedRecords } from './parts.ts'
+import { MB, Meter, commitsEvery, costs, flushed, load, secondsOf, sleep, unflushedRecords } from './parts.ts'
 
 const hourSeconds = 3600
 
@@ -46,6 +46,9 @@ export const upkeepCases: readonly Case[] = [
       const records = context.quick ? 300_000 : 1_000_000
       const first = await context.start(never)
       await load(context, first, 'create', { topic: 'r' })
+      // The first commit to a table does not wait for the interval.
+      await load(context, first, 'produce', { topic: 'r', size: 1024, records: 512, seconds: 10, warmup: 0 })
+      await flushed(first)
       await load(context, first, 'produce', { topic: 'r', size: 1024, records, seconds: 120, warmup: 0 })
       const unflushedMb = ((await unflushedRecords(first)) * 1024) / MB
       await first.kill()

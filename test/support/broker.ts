@@ -48,6 +48,10 @@ export async function startTestBroker(options: TestBrokerOptions = {}): Promise<
   const log: Record<string, unknown>[] = []
   const ready = Promise.withResolvers<Record<string, unknown>>()
   const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)))
+  // Whoever started it may end before it is ready.
+  const endWithUs = (): void => void child.kill('SIGKILL')
+  process.once('exit', endWithUs)
+  void exited.then(() => process.removeListener('exit', endWithUs))
   createInterface({ input: child.stdout }).on('line', (line) => {
     const entry = JSON.parse(line) as Record<string, unknown>
     log.push(entry)
