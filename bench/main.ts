@@ -146,8 +146,8 @@ npm run bench -- report FILE…    writes docs/PERFORMANCE.md and docs/performan
   for (const one of cases) console.log(`${one.name.padEnd(22)} ${one.about}${one.onRequest === true ? ' (only when asked for)' : ''}`)
 }
 
-// An end by signal is an end all the same: brokers, stores and folders go with the process.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
+// An end by signal is an end all the same: brokers, stores and folders go with the process, and a second signal does not cut that short.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1))
 
 try {
   await main()
