@@ -11,6 +11,7 @@ import { isValid } from './arrow-views.ts'
 import { columnChunk, columnMeta, concatenate, footerBytes, magic } from './footer.ts'
 import type { PageBuffer } from './page-buffer.ts'
 import { codecUncompressed, codecZstd, compressBody } from './page-codec.ts'
+import { PageLevel } from './page-level.ts'
 import { release } from './release.ts'
 import type { Range, RowColumns } from './row-columns.ts'
 import { i32Field, i64Field, listOf, thriftType, writeThriftStruct } from './thrift-compact.ts'
@@ -234,7 +235,7 @@ function anyValid(view: ColumnView, from: number, to: number): boolean {
 /** Pages of one leaf, one after the other. */
 class Chunk {
   readonly #leaf: Leaf
-  readonly #zstdLevel: number | null
+  readonly #level: PageLevel | null
   readonly #page: PageBuffer
   readonly #pages: Uint8Array[] = []
   #bytes = 0
@@ -243,14 +244,15 @@ class Chunk {
 
   constructor(leaf: Leaf, zstdLevel: number | null, page: PageBuffer) {
     this.#leaf = leaf
-    this.#zstdLevel = zstdLevel
+    this.#level = zstdLevel === null ? null : new PageLevel(zstdLevel)
     this.#page = page
   }
 
   /** Takes what is in the buffer. */
   endPage(entries: number): void {
     const plain = this.#page.bytes()
-    const body = this.#zstdLevel === null ? plain.slice() : compressBody(plain, this.#zstdLevel)
+    const body = this.#level === null ? plain.slice() : compressBody(plain, this.#level.next)
+    this.#level?.wrote(plain.length, body.length)
     const header = writeThriftStruct(structOf({
       1: i32Field(0),
       2: i32Field(plain.length),
