@@ -1,6 +1,6 @@
 // UpdateFeatures (57), v0–2 (KIP-584, KIP-778).
 // The levels of features are those of the release (src/cluster/features.ts): to ask for the level in force succeeds, every other one is
-// refused with the reason.
+// refused with the reason. A refusal is one for all features, in every version.
 import { KafkaError } from '../../protocol/errors.ts'
 import { UpdateFeatures } from '../../protocol/messages/57-update-features.ts'
 import type { UpdateFeaturesRequest, UpdateFeaturesResponse } from '../../protocol/messages/57-update-features.ts'
@@ -11,8 +11,8 @@ type Update = UpdateFeaturesRequest['featureUpdates'][number]
 
 const UPGRADE = 1
 const UNSAFE_DOWNGRADE = 3
-/** From here on there is one verdict for all (KIP-1022). */
-const ONE_VERDICT_SINCE = 2
+/** From here on an answer names no features (KIP-1022). */
+const NO_RESULTS_SINCE = 2
 
 export const updateFeatures: Handler<UpdateFeaturesRequest, UpdateFeaturesResponse> = {
   api: UpdateFeatures,
@@ -21,7 +21,7 @@ export const updateFeatures: Handler<UpdateFeaturesRequest, UpdateFeaturesRespon
   handle(request, { apiVersion }) {
     const results = request.featureUpdates.map((update) => ({ feature: update.feature, ...verdict(update, apiVersion) }))
     const failed = results.find(({ errorCode }) => errorCode !== KafkaError.NONE)
-    if (apiVersion < ONE_VERDICT_SINCE || failed === undefined) return { errorMessage: null, results }
+    if (failed === undefined) return { errorMessage: null, results: apiVersion < NO_RESULTS_SINCE ? results : [] }
     const { feature, errorCode, errorMessage } = failed
     return {
       errorCode,

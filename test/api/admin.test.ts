@@ -184,6 +184,13 @@ describe('producers and transactions', () => {
     const listed = await subject.client.send(ListTransactions, 1, { stateFilters: ['Ongoing', 'Sleeping'], producerIdFilters: [] })
     assert.deepEqual([listed.errorCode, listed.unknownStateFilters, listed.transactionStates], [0, ['Sleeping'], []])
   })
+
+  test('a pattern of transactional ids that is none is refused, and not taken for one that matches nothing', async () => {
+    const ask = async (transactionalIdPattern: string | null) =>
+      (await subject.client.send(ListTransactions, 2, { stateFilters: [], producerIdFilters: [], transactionalIdPattern })).errorCode
+    isError(await ask('('), 'INVALID_REGULAR_EXPRESSION')
+    for (const pattern of [null, '', 'nobody-.*']) isError(await ask(pattern), 'NONE')
+  })
 })
 
 describe('features', () => {
@@ -205,10 +212,13 @@ describe('features', () => {
   test('the level in force can be asked for, others are refused with the reason', onlyHere, async () => {
     const ask = async (feature: string, maxVersionLevel: number, upgradeType = 1) =>
       await subject.client.send(UpdateFeatures, 1, { featureUpdates: [{ feature, maxVersionLevel, upgradeType }] })
-    isError((await ask('metadata.version', 30)).results[0]!.errorCode, 'NONE')
+    const granted = await ask('metadata.version', 30)
+    isError(granted.errorCode, 'NONE')
+    isError(granted.results[0]!.errorCode, 'NONE')
     for (const refused of [await ask('metadata.version', 29, 2), await ask('metadata.version', 99), await ask('no.such', 1), await ask('metadata.version', 30, 9)]) {
-      isError(refused.results[0]!.errorCode, 'INVALID_UPDATE_VERSION')
-      assert.notEqual(refused.results[0]!.errorMessage, null)
+      isError(refused.errorCode, 'INVALID_UPDATE_VERSION')
+      assert.match(refused.errorMessage ?? '', /failed for all features/)
+      assert.deepEqual(refused.results, [])
     }
     const { errorCode, errorMessage } = await subject.client.send(UpdateFeatures, 2, { featureUpdates: [{ feature: 'no.such', maxVersionLevel: 1 }] })
     isError(errorCode, 'INVALID_UPDATE_VERSION')
