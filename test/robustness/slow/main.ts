@@ -8,12 +8,13 @@ import type { Scenario } from './scenario.ts'
 import { overload } from './overload.ts'
 import { coldReads } from './cold-reads.ts'
 import { disk } from './disk.ts'
+import { hostile } from './hostile.ts'
 import { limits } from './limits.ts'
 import { soak } from './soak.ts'
 import { storeTrouble } from './store-trouble.ts'
 import { takeOver } from './take-over.ts'
 
-const scenarios: readonly Scenario[] = [...storeTrouble, ...overload, ...coldReads, ...disk, ...takeOver, ...limits, ...soak]
+const scenarios: readonly Scenario[] = [...storeTrouble, ...overload, ...coldReads, ...disk, ...takeOver, ...limits, ...hostile, ...soak]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
