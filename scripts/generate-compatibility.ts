@@ -1,12 +1,14 @@
 /**
  * Writes docs/COMPATIBILITY.md: which APIs and versions are served, what is left out of each, whose test suites pass, which KIPs are done. All
- * of it is taken from where it is true: the registry, the header comment of each handler, the lists of the conformance suites.
+ * of it is taken from where it is true: the registry, the header comment of each handler, what Kafka's own client was last seen to understand
+ * (test/conformance/every-version.json), the lists of the conformance suites.
  *
  * `--check` writes nothing and fails when the file is not up to date.
  */
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { registry } from '../src/api/registry.ts'
+import { recordedResults } from '../test/conformance/every-version-results.ts'
 import { areas, kafkaApis } from './kafka-apis.ts'
 
 const root = new URL('../', import.meta.url)
@@ -19,6 +21,8 @@ const suites = [
   { list: 'kcat', client: 'kcat 1.7.1', what: 'flows', onKafka: 28 },
   { list: 'kafka-python', client: 'kafka-python 3.0.12, confluent-kafka', what: 'its integration tests', onKafka: 70 },
 ] as const
+
+const results = recordedResults()
 
 /** What the KIPs that handlers name are about. */
 const kips: Readonly<Record<number, string>> = {
@@ -112,17 +116,24 @@ export function compatibilityDocument(): string {
   const headers = readHeaders()
   return `${[
     '# Compatibility',
-    'This file is generated: `node scripts/generate-compatibility.ts` writes it from the registry of the APIs, the comments at the head of their handlers and the lists of the conformance suites.',
-    'Every API answers in every version that is advertised here, and what is advertised is what is in this table: both are tested. The tests of the APIs can be held against a real Kafka, too '
-    + '(`TEST_KAFKA=host:port node --test test/api/*.test.ts`); what differs on purpose is marked in them.',
+    'This file is generated: `node scripts/generate-compatibility.ts` writes it from the registry of the APIs, the comments at the head of their handlers, what Kafka\'s own Java client was last '
+    + 'seen to understand and the lists of the conformance suites.',
+    'What is advertised is what is in this table. The column "Passed" says in how many of these versions the message classes of Apache Kafka\'s Java client asked a running broker, read the answer to '
+    + 'its last byte, wrote it again to the same bytes and found in it what Kafka answers: `node --test test/conformance/every-version.ts`, in CI; the same program passes against Apache Kafka 4.3.1. '
+    + 'The tests of the APIs can be held against a real Kafka, too (`TEST_KAFKA=host:port node --test test/api/*.test.ts`); what differs on purpose is marked in them.',
     '## APIs',
     apiTable(headers),
     'Produce is advertised from version 0 and served from version 3, as Kafka 4 does for the sake of old librdkafka (KAFKA-18659).',
     '## Not implemented',
     'These APIs of Kafka 4.3 are not advertised, so clients know before they ask.',
     missing(),
+    '## What was seen',
+    'In the newest version of each API; with older versions as far as they go.',
+    seenTable(),
     '## Clients',
     clientTable(),
+    'What a Kafka 4.3.1 passes and is left out here, with the reason:',
+    leftOutOfSuites(),
     'kafkajs and @platformatic/kafka run in `npm test`, kill -9 included. The suites run with `node test/conformance/run.ts` where they are at hand; the lists of what must pass are in `test/conformance/` and only grow.',
     '## KIPs',
     'As far as the handlers name them.',
@@ -163,9 +174,15 @@ function apiTable(headers: ReadonlyMap<number, HandlerHeader>): string {
   const rows = registry.toSorted((a, b) => a.api.key - b.api.key).map(({ api, versions }) => {
     const kafka = kafkaApis.find(({ key }) => key === api.key)
     const advertised: readonly [number, number] = api.key === 0 ? [0, versions[1]] : versions
-    return [String(api.key), api.name, range(advertised), kafka === undefined ? 'none' : range(kafka.versions), headers.get(api.key)?.leftOut ?? '']
+    const count = advertised[1] - advertised[0] + 1
+    const passed = results.find(({ key }) => key === api.key)?.passed ?? 0
+    return [String(api.key), api.name, range(advertised), kafka === undefined ? 'none' : range(kafka.versions), `${passed} of ${count}`, headers.get(api.key)?.leftOut ?? '']
   })
-  return table(['Key', 'API', 'Bayou', 'Kafka 4.3', 'Left out'], rows)
+  return table(['Key', 'API', 'Bayou', 'Kafka 4.3', 'Passed', 'Left out'], rows)
+}
+
+function seenTable(): string {
+  return table(['API', 'Version', 'Seen by Kafka\'s own client'], results.map(({ name, last, seen }) => [name, String(last), seen]))
 }
 
 function missing(): string {
@@ -187,9 +204,21 @@ function clientTable(): string {
 
 /** How many names are on the list of what must pass; null where there is no list. */
 function allowed(list: string): number | null {
+  return linesOf(list)?.filter(line => line.replace(/#.*/, '').trim() !== '').length ?? null
+}
+
+/** The lines `# not here: NAME, NAME — REASON` of the lists. */
+function leftOutOfSuites(): string {
+  const rows = suites.flatMap(({ list }) => (linesOf(list) ?? []).flatMap((line) => {
+    const [, names = '', reason = ''] = /^# not here: (.*) — (.*)$/.exec(line) ?? []
+    return names === '' ? [] : [[list, names.split(', ').map(name => `\`${name}\``).join(', '), reason]]
+  }))
+  return table(['Suite', 'Test', 'Why'], rows)
+}
+
+function linesOf(list: string): readonly string[] | null {
   const file = new URL(`test/conformance/${list}.allow`, root)
-  if (!existsSync(file)) return null
-  return readFileSync(file, 'utf8').split('\n').filter(line => line.replace(/#.*/, '').trim() !== '').length
+  return existsSync(file) ? readFileSync(file, 'utf8').split('\n') : null
 }
 
 function kipTable(headers: ReadonlyMap<number, HandlerHeader>): string {
@@ -204,9 +233,10 @@ function kipTable(headers: ReadonlyMap<number, HandlerHeader>): string {
     }
   }
   const rows = [...found].toSorted(([a], [b]) => a - b).map(([kip, { done, leftOut }]) => {
-    return [`KIP-${kip}`, kips[kip] ?? '', done.join(', '), leftOut.join(', ')]
+    const state = leftOut.length === 0 ? 'done' : done.length === 0 ? 'left out' : 'in part'
+    return [`KIP-${kip}`, kips[kip] ?? '', state, done.join(', '), leftOut.join(', ')]
   })
-  return table(['KIP', 'About', 'Done in', 'Left out in'], rows)
+  return table(['KIP', 'About', 'State', 'Done in', 'Left out in'], rows)
 }
 
 /** KIP → whether it is done, from the sentences that name it. */

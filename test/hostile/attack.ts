@@ -86,9 +86,12 @@ export class Attack {
   /** Waits until nothing is held for connections any more. Gives the resident memory. */
   async settled(): Promise<number> {
     const { http, process: { pid } } = this.#broker
-    await eventually('connections and the memory of requests are given back', async () => (
-      (await metricSum(http, 'bayou_connections')) === 0 && (await metricSum(http, 'bayou_request_memory_bytes')) === 0
-    ))
+    const held = async (): Promise<string> => (
+      `${await metricSum(http, 'bayou_connections')} connections, ${await metricSum(http, 'bayou_request_memory_bytes')} bytes`
+    )
+    await eventually('connections and the memory of requests are given back', async () => (await held()) === '0 connections, 0 bytes').catch(async (error: unknown) => {
+      throw new Error(`still held: ${await held()}`, { cause: error })
+    })
     return rssBytes(pid!)
   }
 
