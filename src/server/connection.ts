@@ -195,7 +195,8 @@ export class Connection implements ExchangeOwner, BudgetMember {
       this.#dropHeld()
       this.#dropAnswered()
       for (const behind of this.#pipeline.splice(0)) behind.dropped = true
-      this.end(next.closeReason || 'asked by the handler')
+      if (this.#state === 'open') this.end(next.closeReason || 'asked by the handler')
+      else this.#endWhenSent()
       return
     }
     this.#scheduleSend()

@@ -141,6 +141,26 @@ test('a request without an answer (acks=0) does not hold up the next, and can cl
   assert.deepEqual(client.frames.map(correlationId), [1], 'what came before is answered, what comes behind is not')
 })
 
+test('a connection that its client has half closed ends with the answer that closes it, and holds nothing', async t => {
+  const late = gate()
+  const over = gate()
+  const handler = echoHandler(async (request, context) => {
+    context.signal.addEventListener('abort', () => over.open(), { once: true })
+    await late.promise
+    context.closeConnection()
+    return request
+  })
+  const { port, server } = await startTestServer(t, [handler])
+  const client = await RawClient.connect(port, t)
+  client.socket.end(echoFrame(1))
+  await over.promise
+  late.open()
+  await client.receiveEnd()
+  assert.deepEqual(client.frames.map(correlationId), [1])
+  client.socket.destroy()
+  await eventually(() => server.connections === 0 && server.budget.usedBytes === 0, 'nothing is left behind')
+})
+
 test('closeConnection after an answer sends the answer first', async t => {
   const handler = echoHandler(async (request, context) => {
     await Promise.resolve()
