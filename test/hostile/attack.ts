@@ -1,6 +1,7 @@
 /** A broker in a child process with little memory, and what must be true of it after whatever clients send. */
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { Produce } from '../../protocol/messages/00-produce.ts'
 import { ApiVersions } from '../../protocol/messages/18-api-versions.ts'
 import { CreateTopics } from '../../protocol/messages/19-create-topics.ts'
 import { DeleteTopics } from '../../protocol/messages/20-delete-topics.ts'
@@ -9,6 +10,7 @@ import { metricSum, rssBytes } from '../robustness/support/process-watch.ts'
 import { eventually, removeStore, startTestBroker } from '../support/broker.ts'
 import type { TestBroker } from '../support/broker.ts'
 import { RawClient } from '../support/raw-client.ts'
+import type { Bomb } from './bombs.ts'
 import type { Vocabulary } from './valid-requests.ts'
 
 /** A leak of what requests hold ends the process long before the machine. */
@@ -81,6 +83,21 @@ export class Attack {
       await this.prepare()
       throw error
     }
+  }
+
+  /** Produces each, all at once: honest ones are taken, all others refused, and the broker is well. */
+  async bombard(bombs: readonly Bomb[]): Promise<void> {
+    await Promise.all(bombs.map(async ({ what, batch, honest }) => {
+      const client = await RawClient.connect(this.#broker.address, { answerMs: 60_000 })
+      const { responses } = await client.send(Produce, 9, {
+        acks: -1, timeoutMs: 30_000, topicData: [{ name: topics[0]!, partitionData: [{ index: 0, records: [batch] }] }],
+      })
+      client.close()
+      const { errorCode, errorMessage } = responses[0]!.partitionResponses[0]!
+      if ((errorCode === 0) !== honest) throw new Error(`${what}, ${batch.length} bytes: ${errorCode} ${errorMessage}`)
+    }))
+    await this.#serves()
+    await this.settled()
   }
 
   /** Waits until nothing is held for connections any more. Gives the resident memory. */

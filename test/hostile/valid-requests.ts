@@ -60,6 +60,7 @@ function presentValueOf({ type }: FieldSpec, name: string, version: number, voca
 
 /** Waits are short, or nobody would be served; what else there is comes small or at the edges of its type. */
 function integerOf(name: string, bits: number): fc.Arbitrary<number> {
+  if (name === 'sessionTimeoutMs') return fc.constantFrom(0, 6000, 10_000)
   if (/timeout|wait/i.test(name)) return fc.constantFrom(0, 1, 10)
   if (/sessionEpoch|acks/i.test(name)) return fc.constantFrom(-1, 0, 1)
   return fc.oneof({ weight: 5, arbitrary: fc.constantFrom(0, 1, 2, 3) }, fc.constantFrom(-1, -2, 2 ** bits - 1, -(2 ** bits)))

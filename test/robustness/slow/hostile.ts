@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import * as fc from 'fast-check'
 import { Attack } from '../../hostile/attack.ts'
+import { bombs } from '../../hostile/bombs.ts'
 import { frameOf, mutations } from '../../hostile/mutations.ts'
 import { validRequests } from '../../hostile/valid-requests.ts'
 import { mib } from '../support/process-watch.ts'
@@ -24,6 +25,7 @@ export const hostile: readonly Scenario[] = [
       world.note(`seed ${seed}: HOSTILE_SEED=${seed} goes the same way`)
       const attack = await Attack.start()
       world.after(() => attack.end())
+      for (let round = 0; round < 5; round++) await attack.bombard(bombs())
       let sent = 0
       let first = 0
       let last = 0
