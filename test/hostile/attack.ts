@@ -70,10 +70,12 @@ export class Attack {
    * Sends each to the broker on a connection of its own, all at once. Afterwards the next connection is served, the process lives, and nothing was
    * logged that the broker takes for a fault of its own. Throws what is wrong; a broker that died is replaced, so that the next input meets a
    * living one.
+   *
+   * @param leave whether clients end their side as soon as they have sent, and so may be gone before the answer is there
    */
-  async send(inputs: readonly Uint8Array[]): Promise<void> {
+  async send(inputs: readonly Uint8Array[], leave = false): Promise<void> {
     try {
-      await Promise.all(inputs.map(input => this.#sendOne(input)))
+      await Promise.all(inputs.map(input => this.#sendOne(input, leave)))
       await this.#serves()
     } catch (error) {
       if (this.#broker.process.exitCode === null && this.#broker.process.signalCode === null) await this.#broker.kill()
@@ -118,7 +120,7 @@ export class Attack {
     return code
   }
 
-  async #sendOne(input: Uint8Array): Promise<void> {
+  async #sendOne(input: Uint8Array, leave: boolean): Promise<void> {
     const at = this.#broker.address.lastIndexOf(':')
     const socket = connect(Number(this.#broker.address.slice(at + 1)), this.#broker.address.slice(0, at))
     // A broker that closes while bytes are under way resets the connection.
@@ -127,7 +129,8 @@ export class Attack {
     const done = Promise.withResolvers<void>()
     socket.once('data', () => done.resolve())
     socket.once('close', () => done.resolve())
-    socket.write(input)
+    if (leave) socket.end(input)
+    else socket.write(input)
     const timer = setTimeout(() => done.resolve(), ANSWER_MS)
     await done.promise
     clearTimeout(timer)

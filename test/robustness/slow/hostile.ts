@@ -35,7 +35,7 @@ export const hostile: readonly Scenario[] = [
         const batches = fc.array(input, { minLength: 1, maxLength: AT_ONCE_MAX, size: 'max' })
         const attacks = fc.asyncProperty(batches, async (inputs) => {
           sent += inputs.length
-          await attack.send(inputs)
+          await attack.send(inputs, inputs.length % 2 === 0)
         })
         const result = await fc.check(attacks, { seed: seed + round, numRuns: batchesPerRound })
         if (result.failed) {
