@@ -6,6 +6,7 @@ import { ApiVersions } from '../../protocol/messages/18-api-versions.ts'
 import { CreateTopics } from '../../protocol/messages/19-create-topics.ts'
 import { DeleteTopics } from '../../protocol/messages/20-delete-topics.ts'
 import { Metadata } from '../../protocol/messages/03-metadata.ts'
+import { ZERO_UUID } from '../../protocol/schema/field.ts'
 import { metricSum, rssBytes } from '../robustness/support/process-watch.ts'
 import { eventually, removeStore, startTestBroker } from '../support/broker.ts'
 import type { TestBroker } from '../support/broker.ts'
@@ -61,7 +62,7 @@ export class Attack {
   async cleanUp(): Promise<void> {
     const client = await RawClient.connect(this.#broker.address)
     const { topics: all } = await client.send(Metadata, 12, { topics: null, allowAutoTopicCreation: false })
-    const names = all.flatMap(({ name, isInternal }) => (isInternal || name === null ? [] : [{ name }]))
+    const names = all.flatMap(({ name, isInternal }) => (isInternal || name === null ? [] : [{ name, topicId: ZERO_UUID }]))
     await client.send(DeleteTopics, 6, { topics: names, timeoutMs: 10_000 })
     client.close()
   }

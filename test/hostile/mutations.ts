@@ -104,7 +104,11 @@ function changed(pieces: readonly Piece[], { kind, at, choice, bytes }: Mutation
       copy[other] = pieces[index]!
       break
     }
-    default:
+    // Done to the bytes of the whole.
+    case 'flip':
+    case 'cut':
+    case 'grow':
+    case 'frame':
       break
   }
   return copy

@@ -40,6 +40,7 @@ export function lengthBytes(form: Form, value: number): Buffer {
     case 'int32': return bytesOf(writer => writer.int32(value | 0))
     case 'compact': return bytesOf(writer => writer.uvarint((value + 1) >>> 0))
     case 'uvarint': return bytesOf(writer => writer.uvarint(value >>> 0))
+    default: throw new TypeError(`unknown form: ${String(form satisfies never)}`)
   }
 }
 

@@ -67,10 +67,10 @@ function integerOf(name: string, bits: number): fc.Arbitrary<number> {
 }
 
 function textOf(name: string, { topics }: Vocabulary): fc.Arbitrary<string> {
-  const any = fc.oneof(fc.constantFrom(...words), fc.string({ unit: 'binary', maxLength: 8 }))
-  if (/topic|^name$|resource/i.test(name)) return fc.oneof({ weight: 3, arbitrary: fc.constantFrom(...topics) }, any)
-  if (/group/i.test(name)) return fc.oneof({ weight: 3, arbitrary: fc.constantFrom('group-1', 'group-2', 'group-3') }, any)
-  return any
+  const anything = fc.oneof(fc.constantFrom(...words), fc.string({ unit: 'binary', maxLength: 8 }))
+  if (/topic|^name$|resource/i.test(name)) return fc.oneof({ weight: 3, arbitrary: fc.constantFrom(...topics) }, anything)
+  if (/group/i.test(name)) return fc.oneof({ weight: 3, arbitrary: fc.constantFrom('group-1', 'group-2', 'group-3') }, anything)
+  return anything
 }
 
 // ---- batches ------------------------------------------------------------------------------------------------------------------------
