@@ -72,6 +72,20 @@ export function oneOf<const T extends string>(fallback: NoInfer<T>, values: read
   return { schema: z.enum(values), default: fallback, doc, allowed: `one of ${values.join(', ')}`, type: 'string', format: String }
 }
 
+/** Some of these values, separated by commas or as a YAML list; at least one, each once. */
+export function someOf<const T extends string>(fallback: readonly NoInfer<T>[], values: readonly T[], doc: string): Setting<readonly T[]> {
+  const items = z.union([z.array(z.string()), z.string().transform((value) => value.split(',').map((item) => item.trim()))])
+  const distinct = z.array(z.enum(values)).nonempty().refine((list) => new Set(list).size === list.length)
+  return {
+    schema: items.pipe(distinct),
+    default: fallback,
+    doc,
+    allowed: `a list of ${values.join(', ')}`,
+    type: 'list',
+    format: (list) => list.join(','),
+  }
+}
+
 export function text(fallback: string, pattern: RegExp, allowed: string, doc: string): Setting<string> {
   return { schema: z.string().regex(pattern), default: fallback, doc, allowed, type: 'string', format: String }
 }

@@ -2,7 +2,7 @@
  * Every setting of the broker, declared once: the flags, the environment variables, the file, `bayou config`, the reference in
  * docs/CONFIG.md and the `Config` type all come from here. A setting is here because something reads it.
  */
-import { address, flag, integer, kafka, long, oneOf, optionalAddress, text } from './setting.ts'
+import { address, flag, integer, kafka, long, oneOf, optionalAddress, someOf, text } from './setting.ts'
 import type { Setting } from './setting.ts'
 
 const KiB = 1024
@@ -89,10 +89,32 @@ const clientSettings = {
   'group.consumer.session.timeout.ms': kafka(
     integer(45 * second, 1, int32Max, 'How long a member of the consumer protocol may be silent before its partitions go to others.'),
   ),
+  'group.consumer.min.session.timeout.ms': kafka(
+    integer(45 * second, 1, int32Max, 'Shortest session timeout that a group of the consumer protocol may be configured to have.'),
+  ),
+  'group.consumer.max.session.timeout.ms': kafka(
+    integer(minute, 1, int32Max, 'Longest session timeout that a group of the consumer protocol may be configured to have.'),
+  ),
   'group.consumer.heartbeat.interval.ms': kafka(
     integer(5 * second, 1, int32Max, 'How often members of the consumer protocol are told to report, and so learn of changes.'),
   ),
+  'group.consumer.min.heartbeat.interval.ms': kafka(
+    integer(5 * second, 1, int32Max, 'Shortest heartbeat interval that a group of the consumer protocol may be configured to have.'),
+  ),
+  'group.consumer.max.heartbeat.interval.ms': kafka(
+    integer(15 * second, 1, int32Max, 'Longest heartbeat interval that a group of the consumer protocol may be configured to have.'),
+  ),
   'group.consumer.max.size': kafka(integer(int32Max, 1, int32Max, 'Most members in one group of the consumer protocol.')),
+  'group.consumer.assignors': kafka(
+    someOf(['uniform', 'range'], ['uniform', 'range'], 'Assignors that members of the consumer protocol may ask for; the first is used where they do not.'),
+  ),
+  'group.consumer.migration.policy': kafka(
+    oneOf(
+      'bidirectional',
+      ['bidirectional', 'upgrade', 'downgrade', 'disabled'],
+      'Which groups with members change their protocol while they run: a classic group when a member of the consumer protocol joins (upgrade), a consumer group when its last such member goes (downgrade).',
+    ),
+  ),
   'offsets.topic.num.partitions': kafka(integer(50, 1, 10_000, 'Partitions of __consumer_offsets; fixed once the topic exists.')),
   'offsets.retention.minutes': kafka(integer(7 * 24 * 60, 1, int32Max, 'How long the offsets of a group without members are kept.')),
   'offset.metadata.max.bytes': kafka(integer(4096, 0, int32Max, 'Largest metadata text that may accompany a committed offset.')),

@@ -13,14 +13,16 @@ import { assignorOf, stateOfGroup } from './consumer/membership.ts'
 import { partitionsOf } from './consumer/reconcile.ts'
 import { TopicMatchers } from './consumer/topic-matchers.ts'
 import type { ConsumerLimits, HeartbeatReply, HeartbeatRequest, Partitions } from './consumer/types.ts'
+import { CONSUMER_PROTOCOL_TYPE } from './consumer-protocol.ts'
 import { expiredOf } from './expiry.ts'
-import { admitCommit, failedJoin, failedSync, heartbeat } from './group.ts'
+import type { GroupEntry } from './group-entry.ts'
+import { admitCommit, failedJoin, failedSync } from './group.ts'
 import { NO_BYTES, metadataOf } from './membership.ts'
 import type { GroupCoordinatorOptions, SnapshotLimits } from './ports.ts'
 import { partitionOfGroup } from './records.ts'
 import type { CommittedOffset } from './records.ts'
 import { GroupShard } from './shard.ts'
-import type { GroupEntry, OffsetCommit } from './shard.ts'
+import type { OffsetCommit } from './shard.ts'
 import { subscribedTopicsOf } from './subscription.ts'
 import type { GroupLimits, JoinEvent, JoinReply, LeavingMember, SyncEvent, SyncReply } from './types.ts'
 
@@ -33,8 +35,6 @@ const SNAPSHOT_LIMITS: SnapshotLimits = { recordsMin: 2_000, intervalMs: 15_000 
 const ID_PREFIX_LENGTH_MAX = 255
 const CLASSIC_TYPE = 'classic'
 const CONSUMER_TYPE = 'consumer'
-/** The protocol type of all groups of the consumer protocol. */
-const CONSUMER_PROTOCOL_TYPE = 'consumer'
 
 export type JoinRequest = Omit<JoinEvent, 'kind' | 'ticket' | 'newMemberId'> & { readonly groupId: string }
 export type SyncRequest = Omit<SyncEvent, 'kind' | 'ticket'> & { readonly groupId: string }
@@ -175,11 +175,15 @@ export class GroupCoordinator {
       maxSize: options.config['group.max.size'],
       newMemberJoinTimeoutMs: NEW_MEMBER_JOIN_TIMEOUT_MS,
     }
+    const policy = options.config['group.consumer.migration.policy'] ?? 'bidirectional'
     this.#consumerLimits = {
       sessionTimeoutMs: options.config['group.consumer.session.timeout.ms'] ?? 45_000,
       heartbeatIntervalMs: options.config['group.consumer.heartbeat.interval.ms'] ?? 5_000,
       maxSize: options.config['group.consumer.max.size'] ?? 2_147_483_647,
-      assignors: [...ASSIGNORS.keys()],
+      assignors: options.config['group.consumer.assignors'] ?? [...ASSIGNORS.keys()],
+      upgrade: policy === 'bidirectional' || policy === 'upgrade',
+      downgrade: policy === 'bidirectional' || policy === 'downgrade',
+      classicMaxSize: this.#limits.maxSize,
     }
   }
 
@@ -219,13 +223,8 @@ export class GroupCoordinator {
     }
     const shard = await this.#shardOf(request.groupId)
     if (typeof shard === 'number') return failedJoin(request.memberId, shard)
-    // Only who has no member id creates a group: an id can only come from a group that exists.
-    const entry = request.memberId === '' ? shard.getOrCreateClassic(request.groupId) : shard.get(request.groupId)
-    if (entry === undefined) return failedJoin(request.memberId, KafkaError.UNKNOWN_MEMBER_ID)
-    if (entry === null) return failedJoin(request.memberId, KafkaError.INCONSISTENT_GROUP_PROTOCOL)
-    return new Promise((resolve) => {
-      shard.dispatch(entry, { ...request, kind: 'join', ticket: resolve, newMemberId: this.#newMemberId(request) })
-    })
+    const newMemberId = this.#newMemberId(request)
+    return new Promise((resolve) => shard.join(request.groupId, { ...request, kind: 'join', ticket: resolve, newMemberId }))
   }
 
   /** Answers when the assignment of the generation is durable. */
@@ -236,9 +235,7 @@ export class GroupCoordinator {
       // The generation of a group that is loading cannot be judged: the member is to join again.
       return failedSync(shard === KafkaError.COORDINATOR_LOAD_IN_PROGRESS ? KafkaError.REBALANCE_IN_PROGRESS : shard)
     }
-    const entry = shard.get(request.groupId)
-    if (entry === undefined) return failedSync(KafkaError.UNKNOWN_MEMBER_ID)
-    return new Promise((resolve) => shard.dispatch(entry, { ...request, kind: 'sync', ticket: resolve }))
+    return new Promise((resolve) => shard.sync(request.groupId, { ...request, kind: 'sync', ticket: resolve }))
   }
 
   /** An error code. While the group is being loaded every heartbeat is fine. */
@@ -246,8 +243,7 @@ export class GroupCoordinator {
     if (groupId === '') return KafkaError.INVALID_GROUP_ID
     const shard = await this.#shardOf(groupId)
     if (typeof shard === 'number') return shard === KafkaError.COORDINATOR_LOAD_IN_PROGRESS ? KafkaError.NONE : shard
-    const entry = shard.get(groupId)
-    return entry === undefined ? KafkaError.UNKNOWN_MEMBER_ID : heartbeat(entry.group, memberId, instanceId, generation, shard.now())
+    return shard.heartbeat(groupId, memberId, instanceId, generation)
   }
 
   /** A heartbeat of the consumer protocol (KIP-848); `version` is that of the API. Answers when what it changed is durable. */
@@ -265,9 +261,7 @@ export class GroupCoordinator {
     if (groupId === '') return { errorCode: KafkaError.INVALID_GROUP_ID, errorCodes: [] }
     const shard = await this.#shardOf(groupId)
     if (typeof shard === 'number') return { errorCode: shard, errorCodes: [] }
-    const entry = shard.get(groupId)
-    if (entry === undefined) return { errorCode: KafkaError.NONE, errorCodes: members.map(() => KafkaError.UNKNOWN_MEMBER_ID) }
-    const errorCodes = await new Promise<readonly number[]>((done) => shard.dispatch(entry, { kind: 'leave', members, done }))
+    const errorCodes = await new Promise<readonly number[]>((done) => shard.leave(groupId, members, done))
     return { errorCode: KafkaError.NONE, errorCodes }
   }
 
@@ -533,6 +527,19 @@ export class GroupCoordinator {
     return found && { name: found.name, id: topic.topicId, partitions: found.partitions }
   }
 
+  /** The limits of a consumer group, with what is configured for it alone. */
+  #consumerLimitsOf(groupId: string): ConsumerLimits {
+    const { ownConfig } = this.#options
+    const sessionTimeoutMs = ownConfig?.(groupId, 'consumer.session.timeout.ms') ?? null
+    const heartbeatIntervalMs = ownConfig?.(groupId, 'consumer.heartbeat.interval.ms') ?? null
+    if (sessionTimeoutMs === null && heartbeatIntervalMs === null) return this.#consumerLimits
+    return {
+      ...this.#consumerLimits,
+      ...(sessionTimeoutMs !== null && { sessionTimeoutMs: Number(sessionTimeoutMs) }),
+      ...(heartbeatIntervalMs !== null && { heartbeatIntervalMs: Number(heartbeatIntervalMs) }),
+    }
+  }
+
   #newMemberId({ clientId, instanceId }: JoinRequest): string {
     const hex = Buffer.from(this.#options.env.uuid(), 'base64url').toString('hex')
     const uuid = hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
@@ -576,7 +583,7 @@ export class GroupCoordinator {
         env,
         log,
         limits: this.#limits,
-        consumerLimits: this.#consumerLimits,
+        consumerLimitsOf: (groupId) => this.#consumerLimitsOf(groupId),
         topics: this.#options.topics,
         matchers: this.#matchers,
         metrics: metrics ?? {},

@@ -6,7 +6,9 @@ import { subscribesTo } from './consumer/consumer-group.ts'
 import type { TopicIndex } from './ports.ts'
 import { ZERO_UUID } from '../../protocol/schema/field.ts'
 import type { CommittedOffset } from './records.ts'
-import type { GroupEntry, OffsetPlace } from './shard.ts'
+import { isFree } from './group-entry.ts'
+import type { GroupEntry } from './group-entry.ts'
+import type { OffsetPlace } from './shard.ts'
 
 /**
  * What was committed a moment ago to a topic that nobody knows is left alone: another broker may have created the topic, and the news of it
@@ -22,7 +24,7 @@ export interface Expiry {
 
 /** `nowMs` is wall-clock time, as are the times in the records. */
 export function expiredOf(entry: GroupEntry, topics: TopicIndex, retentionMs: number, nowMs: number): Expiry {
-  const { group, offsets } = entry
+  const { offsets } = entry
   const places: OffsetPlace[] = []
   for (const [topic, partitions] of offsets.topics()) {
     const retained = !mayExpire(entry, topic)
@@ -30,12 +32,7 @@ export function expiredOf(entry: GroupEntry, topics: TopicIndex, retentionMs: nu
       if (topicIsGone(offset, topics, nowMs) || (!retained && isExpired(entry, offset, retentionMs, nowMs))) places.push({ topic, partition })
     }
   }
-  const unused = group.phase === 'Empty' && group.pendingMembers.size === 0 && !hasConsumers(entry) && entry.writes === 0
-  return { places, group: unused && places.length === offsets.size }
-}
-
-function hasConsumers({ consumer }: GroupEntry): boolean {
-  return consumer !== null && consumer.members.size > 0
+  return { places, group: isFree(entry) && entry.writes === 0 && places.length === offsets.size }
 }
 
 function mayExpire({ group, consumer }: GroupEntry, topic: string): boolean {

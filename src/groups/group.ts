@@ -74,6 +74,9 @@ export function step(group: Group, event: GroupEvent, now: Now, limits: GroupLim
     case 'leave':
       leave(s, event.members, event.done)
       break
+    case 'rebalance':
+      rebalance(s, event.why)
+      break
     case 'tick':
       tick(s)
       break
@@ -149,12 +152,12 @@ function joinKnown(s: Step, event: JoinEvent): void {
       return updateAndRebalance(s, event, member, `member ${member.id} joins`)
     case 'CompletingRebalance':
       // Probably the answer got lost: the same request gets the same answer.
-      if (sameProtocols(member, event.protocols)) return replyJoined(s, event.ticket, member)
+      if (sameProtocols(member.protocols, event.protocols)) return replyJoined(s, event.ticket, member)
       return updateAndRebalance(s, event, member, `member ${member.id} changes its subscription`)
     case 'Stable':
       // The leader joins again when something changed that only it looks at, such as the number of partitions of a topic.
       if (group.leader === member.id) return updateAndRebalance(s, event, member, `leader ${member.id} joins again`)
-      if (sameProtocols(member, event.protocols)) return replyJoined(s, event.ticket, member)
+      if (sameProtocols(member.protocols, event.protocols)) return replyJoined(s, event.ticket, member)
       return updateAndRebalance(s, event, member, `member ${member.id} changes its subscription`)
     case 'Empty':
     case 'Dead':
@@ -395,6 +398,11 @@ function leaveOne(s: Step, leaving: LeavingMember): number {
   removeAnswered(s, memberId, KafkaError.UNKNOWN_MEMBER_ID)
   s.effects.push({ kind: 'note', text: 'member left', memberId, reason: leaving.reason ?? 'not provided' })
   return KafkaError.NONE
+}
+
+function rebalance(s: Step, why: string): void {
+  const { phase } = s.group
+  if (phase === 'Stable' || phase === 'CompletingRebalance') prepareRebalance(s, why, null)
 }
 
 function tick(s: Step): void {

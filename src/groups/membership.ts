@@ -213,10 +213,10 @@ export function joinedMembers(group: Group): JoinedMember[] {
   }))
 }
 
-/** Whether a JoinGroup repeats what the group already knows of the member: same protocols, same bytes, same order. */
-export function sameProtocols(member: Member, protocols: readonly Protocol[]): boolean {
-  if (member.protocols.length !== protocols.length) return false
-  return member.protocols.every((mine, i) => {
+/** Whether a JoinGroup repeats what is known of the member: same protocols, same bytes, same order. */
+export function sameProtocols(known: readonly Protocol[], protocols: readonly Protocol[]): boolean {
+  if (known.length !== protocols.length) return false
+  return known.every((mine, i) => {
     const theirs = protocols[i] as Protocol
     return mine.name === theirs.name && Buffer.compare(mine.metadata, theirs.metadata) === 0
   })

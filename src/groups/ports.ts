@@ -12,6 +12,8 @@ export interface GroupConfig {
   readonly 'group.consumer.session.timeout.ms'?: number
   readonly 'group.consumer.heartbeat.interval.ms'?: number
   readonly 'group.consumer.max.size'?: number
+  readonly 'group.consumer.assignors'?: readonly string[]
+  readonly 'group.consumer.migration.policy'?: 'bidirectional' | 'upgrade' | 'downgrade' | 'disabled'
   readonly 'offsets.retention.minutes': number
   readonly 'offsets.retention.check.interval.ms'?: number
   readonly 'offset.metadata.max.bytes'?: number
@@ -69,6 +71,8 @@ export interface GroupCoordinatorOptions {
   readonly config: GroupConfig
   readonly offsetsPartitions: OffsetsPartitions
   readonly topics: TopicIndex
+  /** A group's own value of a config; null where it has none. */
+  readonly ownConfig?: (groupId: string, name: 'consumer.session.timeout.ms' | 'consumer.heartbeat.interval.ms') => string | null
   /** Where clients find the coordinator: this broker's advertised address. */
   readonly selfNode: () => { readonly id: number; readonly host: string; readonly port: number }
   readonly metrics?: GroupMetrics

@@ -114,6 +114,11 @@ export function isClassicGroupKey(key: Uint8Array): boolean {
   return key[0] === 0 && key[1] === GROUP_METADATA_KEY
 }
 
+/** A key as it can be looked up. */
+export function recordKey(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1')
+}
+
 /**
  * The partition of `__consumer_offsets` that a group belongs to: Java's `String.hashCode` without its sign, modulo the number of partitions,
  * which is fixed when the topic is created.
@@ -176,7 +181,8 @@ function encoded(version: number, encode: Encode, value: unknown): Uint8Array {
   return chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks)
 }
 
-function structOf(field: AnyField): Parameters<typeof compileEncoder>[0] {
+/** The struct that a declaration is. */
+export function structOf(field: AnyField): Parameters<typeof compileEncoder>[0] {
   const { type } = field.spec
   if (type.kind !== 'struct') throw new TypeError('only structs are records')
   return type

@@ -5,49 +5,31 @@
 import { KafkaError } from '../../protocol/errors.ts'
 import type { RecordCursor } from '../../protocol/records/record.ts'
 import { assertNever } from '../../storage/types.ts'
-import type { Env, Timer } from '../../storage/env.ts'
+import type { Env } from '../../storage/env.ts'
 import type { PartitionLog } from '../../storage/partition/types.ts'
-import { admitConsumerCommit, expire, heartbeat, leave, refused } from './consumer/consumer-group.ts'
-import type { ConsumerWorld, Note } from './consumer/consumer-group.ts'
-import { newConsumerGroup } from './consumer/membership.ts'
-import { consumerGroupFrom, consumerTombstones } from './consumer/records.ts'
+import { admitConsumerCommit, refused } from './consumer/consumer-group.ts'
+import { consumerTombstones } from './consumer/records.ts'
 import type { TopicMatchers } from './consumer/topic-matchers.ts'
 import { JOIN_EPOCH } from './consumer/types.ts'
-import type { ConsumerGroup, ConsumerLimits, HeartbeatOutcome, HeartbeatReply, HeartbeatRequest } from './consumer/types.ts'
-import { step } from './group.ts'
+import type { ConsumerGroup, ConsumerLimits, HeartbeatReply, HeartbeatRequest } from './consumer/types.ts'
+import { ConsumerShard } from './consumer-shard.ts'
+import { failedJoin, failedSync, heartbeat, step } from './group.ts'
+import { hasConsumers, isFree, newEntry } from './group-entry.ts'
+import type { GroupEntry } from './group-entry.ts'
 import { groupFromMetadata, newGroup } from './membership.ts'
+import { awaitsRebalance } from './migration.ts'
 import { OffsetTable } from './offset-table.ts'
 import type { GroupLogger, GroupMetrics, GroupSnapshots, SnapshotLimits, TopicIndex } from './ports.ts'
-import { decodeGroupRecord, groupRecord, isClassicGroupKey, offsetRecord } from './records.ts'
+import { decodeGroupRecord, groupRecord, offsetRecord, recordKey } from './records.ts'
 import type { CommittedOffset, RecordBytes } from './records.ts'
 import { RecordLog } from './record-log.ts'
 import type { Write } from './record-log.ts'
 import { encodeSnapshot, readSnapshot } from './snapshot.ts'
-import type { Effect, Group, GroupEvent, GroupLimits, GroupMetadata, Now, PersistPurpose } from './types.ts'
+import type { Effect, Group, GroupEvent, GroupLimits, GroupMetadata, JoinEvent, LeavingMember, Now, PersistPurpose, SyncEvent } from './types.ts'
 
 /** Timers are capped, because very long ones overflow the runtime's; a tick that comes early finds nothing due. */
 const TIMER_MAX_MS = 60 * 60 * 1000
 const BATCH_BYTES_MAX = 512 * 1024
-
-export interface GroupEntry {
-  /** The classic group; an empty one while `consumer` is set. */
-  group: Group
-  /** Set for a group of the consumer protocol. */
-  consumer: ConsumerGroup | null
-  /** The durable records of the consumer group by their keys. Memory is ahead of them by the writes that are on their way. */
-  readonly consumerRecords: Map<string, RecordBytes>
-  /** A write of the consumer group failed: its state is to be what is durable once nothing is on its way. */
-  consumerLost: boolean
-  readonly offsets: OffsetTable
-  /** Whether the log holds a record of the group, or soon will, that a deletion must cancel. */
-  persisted: boolean
-  /** The newest record of the group that is durable. */
-  durable: GroupMetadata | null
-  /** Writes of this group that are not settled: it must not be forgotten meanwhile. */
-  writes: number
-  timer: Timer | null
-  timerAtMs: number
-}
 
 export interface OffsetCommit {
   readonly topic: string
@@ -64,7 +46,8 @@ export interface GroupShardOptions {
   readonly env: Env
   readonly log: GroupLogger
   readonly limits: GroupLimits
-  readonly consumerLimits: ConsumerLimits
+  /** They differ from group to group: some are configs of the group. */
+  readonly consumerLimitsOf: (groupId: string) => ConsumerLimits
   readonly topics: TopicIndex
   readonly matchers: TopicMatchers
   readonly metrics: GroupMetrics
@@ -83,6 +66,7 @@ export class GroupShard {
   readonly #options: GroupShardOptions
   readonly #records: RecordLog
   readonly #groups = new Map<string, GroupEntry>()
+  readonly #consumers: ConsumerShard
   #closed = false
   #snapshotRunning = false
   #snapshotAtMs = -Infinity
@@ -98,6 +82,17 @@ export class GroupShard {
       readBytesMax: options.readBytesMax,
       onApplied: () => this.#considerSnapshot(),
       onLost: options.onLost,
+    })
+    this.#consumers = new ConsumerShard({
+      log: options.log,
+      topics: options.topics,
+      matchers: options.matchers,
+      limitsOf: options.consumerLimitsOf,
+      now: () => this.now(),
+      closed: () => this.#closed,
+      write: (entry, records, on) => this.#write(entry, records, on),
+      dispatch: (entry, event) => this.dispatch(entry, event),
+      touched: (entry) => this.#touched(entry),
     })
   }
 
@@ -123,59 +118,65 @@ export class GroupShard {
     return entry ?? this.#add(newGroup(groupId, this.#options.env.clock.now()))
   }
 
-  /** Applies an event to a group and does what follows from it. */
+  /** Applies an event to a classic group and does what follows from it. */
   dispatch(entry: GroupEntry, event: GroupEvent): void {
     const effects = step(entry.group, event, this.now(), this.#options.limits)
     for (const effect of effects) this.#perform(entry, effect)
-    this.#arm(entry)
-    this.#forgetIfUnused(entry)
+    this.#touched(entry)
+  }
+
+  /** A JoinGroup, answered when the rebalance that it begins, or takes part in, is over. */
+  join(groupId: string, event: JoinEvent): void {
+    const known = this.#groups.get(groupId)
+    // Only who has no member id creates a group: an id can only come from a group that exists.
+    if (known === undefined && event.memberId !== '') return event.ticket(failedJoin(event.memberId, KafkaError.UNKNOWN_MEMBER_ID))
+    if (known?.consumerLost === true) return event.ticket(failedJoin(event.memberId, KafkaError.COORDINATOR_NOT_AVAILABLE))
+    const entry = known ?? this.getOrCreate(groupId)
+    if (hasConsumers(entry.consumer) && this.#consumers.join(entry, entry.consumer, event)) return
+    if (entry.consumer !== null && event.memberId === '') this.#consumers.vacate(entry, entry.consumer)
+    this.dispatch(entry, event)
+  }
+
+  /** A SyncGroup, answered when the assignment of the generation is durable. */
+  sync(groupId: string, event: SyncEvent): void {
+    const entry = this.#groups.get(groupId)
+    if (entry === undefined) return event.ticket(failedSync(KafkaError.UNKNOWN_MEMBER_ID))
+    if (entry.consumerLost) return event.ticket(failedSync(KafkaError.COORDINATOR_NOT_AVAILABLE))
+    if (hasConsumers(entry.consumer)) this.#consumers.sync(entry, entry.consumer, event)
+    else this.dispatch(entry, event)
+  }
+
+  /** A Heartbeat of the classic protocol: an error code. */
+  heartbeat(groupId: string, memberId: string, instanceId: string | null, generation: number): number | Promise<number> {
+    const entry = this.#groups.get(groupId)
+    if (entry === undefined) return KafkaError.UNKNOWN_MEMBER_ID
+    if (entry.consumerLost) return KafkaError.COORDINATOR_NOT_AVAILABLE
+    if (!hasConsumers(entry.consumer)) return heartbeat(entry.group, memberId, instanceId, generation, this.now())
+    return this.#consumers.heartbeatClassic(entry, entry.consumer, { memberId, instanceId, generation })
+  }
+
+  /** A LeaveGroup: an error code for each member. */
+  leave(groupId: string, members: readonly LeavingMember[], done: (errorCodes: readonly number[]) => void): void {
+    const entry = this.#groups.get(groupId)
+    if (entry === undefined) return done(members.map(() => KafkaError.UNKNOWN_MEMBER_ID))
+    if (entry.consumerLost) return done(members.map(() => KafkaError.COORDINATOR_NOT_AVAILABLE))
+    if (hasConsumers(entry.consumer)) this.#consumers.leave(entry, entry.consumer, members, done)
+    else this.dispatch(entry, { kind: 'leave', members, done })
   }
 
   /** A heartbeat of the consumer protocol, of any epoch. Answers when what it changed is durable. */
   consumerHeartbeat(request: HeartbeatRequest, done: (reply: HeartbeatReply) => void): void {
-    const refuse = (errorCode: number, message: string): void => done(refused({ errorCode, message }))
-    const joining = request.memberEpoch === JOIN_EPOCH
     const existing = this.#groups.get(request.groupId)
-    if (existing === undefined && !joining) return refuse(KafkaError.GROUP_ID_NOT_FOUND, `Group ${request.groupId} not found.`)
-    if (existing?.consumerLost === true) return refuse(KafkaError.COORDINATOR_NOT_AVAILABLE, 'The group is being restored.')
-    if (existing !== undefined && existing.consumer === null && !(joining && isFree(existing.group))) {
-      return refuse(KafkaError.GROUP_ID_NOT_FOUND, `Group ${request.groupId} is not a consumer group.`)
+    if (existing === undefined && request.memberEpoch !== JOIN_EPOCH) {
+      return done(refused({ errorCode: KafkaError.GROUP_ID_NOT_FOUND, message: `Group ${request.groupId} not found.` }))
     }
-    const entry = existing ?? this.getOrCreate(request.groupId)
-    const group = entry.consumer ?? newConsumerGroup(request.groupId)
-    const outcome = request.memberEpoch < JOIN_EPOCH ? leave(group, request) : heartbeat(group, request, this.#consumerWorld())
-    const { reply } = outcome
-    if (entry.consumer === null && reply.errorCode === KafkaError.NONE) {
-      this.#becomeConsumerGroup(entry, group, outcome, done)
-    } else if (outcome.records.length > 0 || entry.writes > 0) {
-      // Whoever asks while a change is on its way sees it, and must not be told before it is durable.
-      this.#writeConsumer(entry, outcome.records, (errorCode) => {
-        if (errorCode === KafkaError.NONE) done(reply)
-        else refuse(errorCode, 'The coordinator could not write the group down.')
-      })
-    } else {
-      done(reply)
-    }
-    this.#arm(entry)
-    this.#forgetIfUnused(entry)
+    this.#consumers.heartbeat(existing ?? this.getOrCreate(request.groupId), request, done)
   }
 
   /** Whether these offsets may be committed to a consumer group: an error code. */
   admitConsumerCommit(group: ConsumerGroup, memberId: string, memberEpoch: number, knowsEpochs: boolean, commits: readonly OffsetCommit[]): number {
     const partitions = commits.map(({ partition, value }) => ({ topicId: value.topicId, partition }))
     return admitConsumerCommit(group, { memberId, memberEpoch, knowsEpochs }, partitions)
-  }
-
-  /** A group for a member of the classic protocol. An empty consumer group becomes a classic one; null for one with members. */
-  getOrCreateClassic(groupId: string): GroupEntry | null {
-    const entry = this.getOrCreate(groupId)
-    const { consumer } = entry
-    if (consumer === null) return entry
-    if (consumer.members.size > 0) return null
-    entry.consumer = null
-    entry.consumerLost = false
-    this.#writeConsumer(entry, consumerTombstones(consumer), () => {})
-    return entry
   }
 
   /** Writes offsets down; they are seen once they are durable. */
@@ -207,14 +208,14 @@ export class GroupShard {
       if (withGroup) entry.consumerRecords.clear()
       for (const { topic, partition } of places) entry.offsets.delete(topic, partition)
       if (tombstone) entry.durable = null
-      const unused = isFree(entry.group) && entry.consumer === null && entry.offsets.size === 0
+      const unused = isFree(entry) && entry.consumer === null && entry.offsets.size === 0
       if (withGroup && unused && entry.writes <= 1) this.#drop(entry)
     }
     if (withGroup) entry.persisted = false
     this.#write(entry, records, {
       apply,
       done: (errorCode) => {
-        if (consumer !== null && withGroup) this.#settleConsumer(entry, errorCode)
+        if (consumer !== null && withGroup) this.#consumers.settle(entry, errorCode)
         done(errorCode)
       },
     })
@@ -274,9 +275,18 @@ export class GroupShard {
     for (const [groupId, table] of offsets) {
       if (table.size > 0 && !this.#groups.has(groupId)) this.#add(newGroup(groupId, now.wallMs), table)
     }
-    for (const entry of this.#groups.values()) this.#arm(entry)
+    for (const entry of this.#groups.values()) this.#resume(entry)
     metrics.partitionLoaded?.(env.clock.monotonic() - startedMs)
     this.#considerSnapshot()
+  }
+
+  /** Sets the timer of a group that was loaded. Rebalances that were due are begun. */
+  #resume(entry: GroupEntry): void {
+    const { durable, group } = entry
+    this.#arm(entry)
+    if (entry.consumer !== null || durable === null) return
+    if (awaitsRebalance(durable)) this.dispatch(entry, { kind: 'rebalance', why: 'the group was on its way back to the classic protocol' })
+    else if (group.members.size > this.#options.limits.maxSize) this.dispatch(entry, { kind: 'rebalance', why: 'the group is over its limit' })
   }
 
   /** The offset from which the log has to be read, with what is below it visited. */
@@ -344,18 +354,7 @@ export class GroupShard {
   }
 
   #add(group: Group, offsets: OffsetTable = new OffsetTable()): GroupEntry {
-    const entry: GroupEntry = {
-      group,
-      consumer: null,
-      consumerRecords: new Map(),
-      consumerLost: false,
-      offsets,
-      persisted: false,
-      durable: null,
-      writes: 0,
-      timer: null,
-      timerAtMs: Infinity,
-    }
+    const entry = newEntry(group, offsets)
     this.#groups.set(group.id, entry)
     return entry
   }
@@ -370,7 +369,7 @@ export class GroupShard {
   /** A group that exists in memory alone and that nobody is in: such as what is left of a join that was refused. */
   #forgetIfUnused(entry: GroupEntry): void {
     if (entry.persisted || entry.consumer !== null || entry.consumerRecords.size > 0) return
-    if (isFree(entry.group) && entry.writes === 0 && entry.offsets.size === 0) this.#drop(entry)
+    if (isFree(entry) && entry.writes === 0 && entry.offsets.size === 0) this.#drop(entry)
   }
 
   #write(entry: GroupEntry, records: readonly RecordBytes[], on: Pick<Write, 'apply' | 'done'>): void {
@@ -385,67 +384,20 @@ export class GroupShard {
     })
   }
 
-  #consumerWorld(): ConsumerWorld {
-    const { consumerLimits, topics, matchers } = this.#options
-    return { now: this.now(), limits: consumerLimits, topics, matchers }
-  }
-
-  /** The first member of the consumer protocol: an empty classic group, if there is one, makes way and leaves its offsets. */
-  #becomeConsumerGroup(entry: GroupEntry, consumer: ConsumerGroup, outcome: HeartbeatOutcome, done: (reply: HeartbeatReply) => void): void {
-    const tombstone = entry.persisted ? [groupRecord(entry.group.id, null)] : []
-    entry.group = newGroup(entry.group.id, this.now().wallMs)
-    entry.persisted = false
-    entry.consumer = consumer
-    this.#writeConsumer(entry, [...tombstone, ...outcome.records], (errorCode) => {
-      if (errorCode === KafkaError.NONE) done(outcome.reply)
-      else done(refused({ errorCode, message: 'The coordinator could not write the group down.' }))
-    })
-  }
-
-  #writeConsumer(entry: GroupEntry, records: readonly RecordBytes[], done: (errorCode: number) => void): void {
-    this.#write(entry, records, {
-      apply: () => {
-        for (const record of records) fold848(record, entry)
-      },
-      done: (errorCode) => {
-        this.#settleConsumer(entry, errorCode)
-        done(errorCode === KafkaError.INVALID_COMMIT_OFFSET_SIZE ? KafkaError.UNKNOWN_SERVER_ERROR : errorCode)
-      },
-    })
-  }
-
-  /** What could not be written never was: as soon as nothing is on its way, the group is again what its records say. */
-  #settleConsumer(entry: GroupEntry, errorCode: number): void {
-    // After a timeout the records may still arrive; after anything else they will not.
-    if (errorCode !== KafkaError.NONE && errorCode !== KafkaError.COORDINATOR_NOT_AVAILABLE) entry.consumerLost = true
-    if (!entry.consumerLost || entry.writes > 0 || this.#closed) return
-    entry.consumerLost = false
-    entry.consumer = consumerGroupFrom(entry.group.id, entry.consumerRecords.values(), this.now(), this.#options.consumerLimits)
-    this.#arm(entry)
-  }
-
   #restoreConsumer(groupId: string, records: Map<string, RecordBytes>, offsets: OffsetTable | undefined): void {
-    const { consumerLimits, log } = this.#options
     try {
-      const consumer = consumerGroupFrom(groupId, records.values(), this.now(), consumerLimits)
+      const consumer = this.#consumers.load(groupId, records.values())
       const entry = this.#groups.get(groupId) ?? this.#add(newGroup(groupId, this.now().wallMs), offsets)
       for (const [key, record] of records) entry.consumerRecords.set(key, record)
       entry.consumer = consumer
     } catch (error) {
-      log.warn({ group: groupId, err: error }, 'a consumer group could not be restored; its members have to join again')
+      this.#options.log.warn({ group: groupId, err: error }, 'a consumer group could not be restored; its members have to join again')
     }
   }
 
-  #expireConsumers(entry: GroupEntry): void {
-    const { consumer } = entry
-    if (consumer === null) return
-    const { records, notes } = expire(consumer, this.now())
-    for (const note of notes) this.#noteConsumer(consumer, note)
-    if (records.length > 0) this.#writeConsumer(entry, records, () => {})
-  }
-
-  #noteConsumer(group: ConsumerGroup, { text, memberId }: Note): void {
-    this.#options.log.info({ group: group.id, epoch: group.epoch, members: group.members.size, member: memberId }, `consumer group: ${text}`)
+  #touched(entry: GroupEntry): void {
+    this.#arm(entry)
+    this.#forgetIfUnused(entry)
   }
 
   #perform(entry: GroupEntry, effect: Effect): void {
@@ -500,26 +452,10 @@ export class GroupShard {
     entry.timer = clock.schedule(delayMs, () => {
       entry.timer = null
       entry.timerAtMs = Infinity
-      this.#expireConsumers(entry)
+      this.#consumers.expire(entry)
       this.dispatch(entry, { kind: 'tick' })
     })
   }
-}
-
-/** Nobody is in the group, or about to be: it can be given to the other protocol. */
-function isFree({ phase, pendingMembers }: Group): boolean {
-  return phase === 'Empty' && pendingMembers.size === 0
-}
-
-function keyOf(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1')
-}
-
-/** A durable record of a consumer group, or the tombstone of the classic group that it replaced. */
-function fold848(record: RecordBytes, entry: GroupEntry): void {
-  if (isClassicGroupKey(record.key)) entry.durable = null
-  else if (record.value === null) entry.consumerRecords.delete(keyOf(record.key))
-  else entry.consumerRecords.set(keyOf(record.key), record)
 }
 
 function fold(
@@ -536,8 +472,8 @@ function fold(
   if (record.kind === 'consumer') {
     let records = consumers.get(record.group)
     if (records === undefined) consumers.set(record.group, (records = new Map()))
-    if (value === null) records.delete(keyOf(key))
-    else records.set(keyOf(key), { key: Uint8Array.from(key), value: Uint8Array.from(value) })
+    if (value === null) records.delete(recordKey(key))
+    else records.set(recordKey(key), { key: Uint8Array.from(key), value: Uint8Array.from(value) })
     return
   }
   if (record.kind === 'group') {

@@ -158,11 +158,13 @@ export type GroupEvent =
   | JoinEvent
   | SyncEvent
   | { readonly kind: 'leave'; readonly members: readonly LeavingMember[]; readonly done: (errorCodes: readonly number[]) => void }
+  /** The members are to join again, for a reason that lies outside. */
+  | { readonly kind: 'rebalance'; readonly why: string }
   /** Time passed: whatever is due happens. */
   | { readonly kind: 'tick' }
   /** A `persist` effect ended; `errorCode` 0 means durable. */
   | { readonly kind: 'persisted'; readonly purpose: PersistPurpose; readonly errorCode: number }
-  /** The group has been deleted or handed over: everybody who waits is sent away with `errorCode`. */
+  /** The group has been deleted, handed over or given to the other protocol: everybody who waits is sent away with `errorCode`. */
   | { readonly kind: 'unload'; readonly errorCode: number }
 
 /** Why the group is written down, and what to go on with once it is durable. */

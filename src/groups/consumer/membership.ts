@@ -66,6 +66,16 @@ export function ownerOf(group: ConsumerGroup, topicId: Uuid, partition: number):
   return group.owners.get(topicId)?.get(partition)
 }
 
+/** The earliest of a member's deadlines. */
+export function deadlineOf({ sessionDeadlineMs, revocationDeadlineMs, joinDeadlineMs, syncDeadlineMs }: ConsumerMember): number {
+  return Math.min(sessionDeadlineMs, revocationDeadlineMs, joinDeadlineMs, syncDeadlineMs)
+}
+
+/** A tick is due when the earliest deadline of the member is over, at the latest. */
+export function watch(group: ConsumerGroup, member: ConsumerMember): void {
+  group.wakeAtMs = Math.min(group.wakeAtMs, deadlineOf(member))
+}
+
 export function stateOfGroup(group: ConsumerGroup): ConsumerGroupState {
   if (group.members.size === 0) return 'Empty'
   if (group.epoch > group.assignmentEpoch) return 'Assigning'

@@ -11,7 +11,7 @@ import type { Uuid } from '../../../storage/types.ts'
 import { DECODE_BUDGET_BYTES, keyDecoder, keyEncoder, valueDecoder, valueEncoder } from '../records.ts'
 import type { RecordBytes } from '../records.ts'
 import type { Now } from '../types.ts'
-import { newConsumerGroup, own, setSubscription } from './membership.ts'
+import { newConsumerGroup, own, setSubscription, watch } from './membership.ts'
 import { NOTHING_HELD } from './reconcile.ts'
 import type { ConsumerGroup, ConsumerLimits, ConsumerMember, HeldPartitions, MemberState, Partitions, Position, ResolvedRegex, Subscription } from './types.ts'
 
@@ -209,12 +209,15 @@ export function consumerGroupFrom(id: string, records: Iterable<RecordBytes>, no
       subscription,
       position,
       sessionDeadlineMs: now.monotonicMs + (subscription.classic?.sessionTimeoutMs ?? limits.sessionTimeoutMs),
-      revocationDeadlineMs: position.state === 'unrevoked' ? now.monotonicMs + subscription.rebalanceTimeoutMs : Infinity,
+      revocationDeadlineMs:
+        position.state === 'unrevoked' && subscription.classic === null ? now.monotonicMs + subscription.rebalanceTimeoutMs : Infinity,
+      joinDeadlineMs: Infinity,
+      syncDeadlineMs: Infinity,
     }
     group.members.set(memberId, member)
     setSubscription(group, member, subscription)
     own(group, memberId, position)
-    group.wakeAtMs = Math.min(group.wakeAtMs, member.sessionDeadlineMs, member.revocationDeadlineMs)
+    watch(group, member)
   }
   for (const memberId of group.target.keys()) if (!group.members.has(memberId)) group.target.delete(memberId)
   return group

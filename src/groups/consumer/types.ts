@@ -11,7 +11,8 @@
 import type { Uuid } from '../../../storage/types.ts'
 import type { TopicIndex } from '../ports.ts'
 import type { RecordBytes } from '../records.ts'
-import type { Protocol } from '../types.ts'
+import type { Now, Protocol } from '../types.ts'
+import type { TopicMatchers } from './topic-matchers.ts'
 
 /** Topic id → partitions, in ascending order. */
 export type Partitions = ReadonlyMap<Uuid, readonly number[]>
@@ -65,6 +66,10 @@ export interface ConsumerMember {
   sessionDeadlineMs: number
   /** Monotonic time until which partitions must have been given up; Infinity when there are none. */
   revocationDeadlineMs: number
+  /** Of a member of the classic protocol: until when it must have joined again after it was told to; else Infinity. */
+  joinDeadlineMs: number
+  /** Of a member of the classic protocol: until when it must have fetched its assignment after it joined; else Infinity. */
+  syncDeadlineMs: number
 }
 
 export interface ConsumerGroup {
@@ -106,6 +111,20 @@ export interface ConsumerLimits {
   readonly maxSize: number
   /** The first one is the default. */
   readonly assignors: readonly string[]
+  /** Whether a classic group becomes a consumer group when a member of the consumer protocol joins it. */
+  readonly upgrade: boolean
+  /** Whether a consumer group becomes a classic one when its last member of the consumer protocol is gone. */
+  readonly downgrade: boolean
+  /** Larger groups stay consumer groups. */
+  readonly classicMaxSize: number
+}
+
+/** What is around a group at the moment of an event. */
+export interface ConsumerWorld {
+  readonly now: Now
+  readonly limits: ConsumerLimits
+  readonly topics: TopicIndex
+  readonly matchers: TopicMatchers
 }
 
 export interface HeartbeatRequest {
@@ -141,6 +160,8 @@ export interface HeartbeatOutcome {
   readonly reply: HeartbeatReply
   /** To be durable before the reply is given. */
   readonly records: readonly RecordBytes[]
+  /** The last member of the consumer protocol is gone: the group is to become a classic one. */
+  readonly downgrades: boolean
 }
 
 export const JOIN_EPOCH = 0

@@ -48,7 +48,7 @@ const KAFKA = {
 
 const TOPIC = 'sJ0R8aEiMqUyc6lCtK1TAA'
 const NOW = { monotonicMs: 1_000, wallMs: 1_700_000_000_000 }
-const LIMITS = { sessionTimeoutMs: 45_000, heartbeatIntervalMs: 5_000, maxSize: 10, assignors: ['uniform'] }
+const LIMITS = { sessionTimeoutMs: 45_000, heartbeatIntervalMs: 5_000, maxSize: 10, assignors: ['uniform'], upgrade: true, downgrade: true, classicMaxSize: 100 }
 
 const member = {
   instanceId: 'inst',
