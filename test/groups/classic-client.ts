@@ -1,5 +1,6 @@
 /** A consumer of the classic protocol, with an eager or a cooperative assignor, that talks to a coordinator in memory. */
 import { KafkaError } from '../../protocol/errors.ts'
+import { decodeSubscription } from '../../src/groups/consumer-protocol.ts'
 import type { JoinReply } from '../../src/groups/types.ts'
 import type { World } from './world.ts'
 
@@ -11,6 +12,7 @@ export interface ClassicOptions {
   readonly cooperative?: boolean
   readonly topics?: readonly string[]
   readonly rebalanceTimeoutMs?: number
+  readonly sessionTimeoutMs?: number
 }
 
 export class Classic {
@@ -40,7 +42,7 @@ export class Classic {
 
   /** An error code. Eager members give everything up before. */
   async join(): Promise<number> {
-    const { cooperative = false, topics = ['orders'], rebalanceTimeoutMs = 60_000 } = this.#options
+    const { cooperative = false, topics = ['orders'], rebalanceTimeoutMs = 60_000, sessionTimeoutMs = 10_000 } = this.#options
     if (!cooperative) this.assigned = []
     const join = await this.#world.join(this.#groupId, {
       memberId: this.id,
@@ -48,6 +50,7 @@ export class Classic {
       requiresKnownMemberId: true,
       clientId: 'client',
       rebalanceTimeoutMs,
+      sessionTimeoutMs,
       protocols: [{ name: 'range', metadata: subscriptionBytes({ topics, owned: this.assigned, generation: this.generation }) }],
     })
     if (join.errorCode === MEMBER_ID_REQUIRED) {
@@ -67,10 +70,16 @@ export class Classic {
     const assignments = new Map<string, Uint8Array>()
     if (join !== null && this.leads) {
       const given = join.members.map((): string[] => [])
+      const owners = new Map(join.members.flatMap(({ metadata }, i) => ownedOf(metadata).map((place) => [place, i] as const)))
       let next = 0
       for (const topic of this.#options.topics ?? ['orders']) {
         const count = this.#world.topics.get(topic)?.partitions ?? 0
-        for (let partition = 0; partition < count; partition++) given[next++ % given.length]!.push(`${topic}:${partition}`)
+        for (let partition = 0; partition < count; partition++) {
+          const place = `${topic}:${partition}`
+          const i = next++ % given.length
+          // What another member has yet to give up is given to nobody.
+          if ((owners.get(place) ?? i) === i) given[i]!.push(place)
+        }
       }
       for (const [i, { memberId }] of join.members.entries()) assignments.set(memberId, assignmentBytes(given[i]!))
     }
@@ -88,6 +97,13 @@ export class Classic {
   async rejoin(): Promise<number> {
     const errorCode = await this.join()
     return errorCode === NONE ? this.sync() : errorCode
+  }
+
+  /** Everything is lost: the generation, and perhaps the id. */
+  reset(forgetsId: boolean): void {
+    if (forgetsId) this.id = ''
+    this.generation = -1
+    this.assigned = []
   }
 
   heartbeat(): Promise<number> {
@@ -135,6 +151,11 @@ export function assignmentOf(bytes: Uint8Array): string[] {
     at += 4 * (count + 1)
   }
   return assigned.toSorted()
+}
+
+/** What a member says that it owns. */
+function ownedOf(subscription: Uint8Array): string[] {
+  return decodeSubscription(subscription).ownedPartitions.flatMap(({ topic, partitions }) => partitions.map((partition) => `${topic}:${partition}`))
 }
 
 function topicPartitions(partitions: readonly string[]): Buffer {
