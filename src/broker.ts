@@ -29,6 +29,7 @@ import { snapshotsIn } from './groups/snapshot-store.ts'
 import { startHttpServer } from './http/http-server.ts'
 import type { HttpServer } from './http/http-server.ts'
 import type { HttpSource, TopicDetail } from './http/http-source.ts'
+import { Loggers } from './loggers.ts'
 import { RateLimiter } from './logging.ts'
 import type { Logger } from './logging.ts'
 import type { Metrics } from './metrics/metrics.ts'
@@ -43,6 +44,7 @@ export interface Broker {
   readonly configOrigins: Readonly<Partial<Record<SettingName, string>>>
   readonly env: Env
   readonly log: Logger
+  readonly loggers: Loggers
   readonly metrics: Metrics
   readonly engine: StorageEngine
   readonly journal: Journal
@@ -73,6 +75,7 @@ const LANE_STUCK_MS = 15_000
 
 export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
   const { config, env, log, metrics } = parts
+  const loggers = new Loggers(log)
   const store = new WatchedStore(parts.store, env.clock)
   const state: { notReady: string | null } = { notReady: 'recovering' }
   const fatal = Promise.withResolvers<Error>()
@@ -140,7 +143,7 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
             deletedFileRetentionMs: config['table.deleted.file.retention.ms'],
           },
         },
-        observer: engineObserver(env, log, metrics),
+        observer: engineObserver(env, loggers.of('storage'), metrics),
         onFenced: (reason) => {
           state.notReady = `fenced: ${reason}`
           log.error({ reason }, 'fenced: another broker process took over this store; nothing is acknowledged any more')
@@ -158,9 +161,10 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
 
   const topics = new Topics({ journal, engine, config, env, log })
   const node = { id: config['node.id'], host: '', port: 0 }
+  const resourceConfigs = new ResourceConfigs({ journal, clock: env.clock, config, origins: parts.origins })
   const groups = new GroupCoordinator({
     env,
-    log,
+    log: loggers.of('groups'),
     config,
     offsetsPartitions: offsetsPartitions(topics, config),
     snapshots: snapshotsIn(store),
@@ -170,14 +174,15 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
       byId: (id) => topics.byId(id) ?? undefined,
       all: () => journal.state.topics,
     },
+    ownConfig: (groupId, name) => resourceConfigs.value('group', groupId, name),
     selfNode: () => node,
   })
-  const resourceConfigs = new ResourceConfigs(journal, env.clock)
   const broker: Broker = {
     config,
     configOrigins: parts.origins,
     env,
     log,
+    loggers,
     metrics,
     engine,
     journal,
@@ -197,9 +202,9 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
   const logLimiter = new RateLimiter(env.clock)
   const server = new KafkaServer({
     limits: serverLimits(config),
-    dispatcher: new Dispatcher({ handlers: registry, broker, clock: env.clock, log, logLimiter, observer: metrics }),
+    dispatcher: new Dispatcher({ handlers: registry, broker, clock: env.clock, log: loggers.of('server'), logLimiter, observer: metrics }),
     clock: env.clock,
-    log,
+    log: loggers.of('server'),
     logLimiter,
     observer: metrics,
   })

@@ -1,6 +1,6 @@
 // DescribeConfigs (32), v1–4.
 // Topics: every config with its value, source, synonyms, type (v3+) and documentation (v3+). Brokers: the settings that carry Kafka's
-// names, read-only. Groups and client-metrics subscriptions: their configs or the defaults. Not done: broker loggers.
+// names, read-only. Groups and client-metrics subscriptions: their configs or the defaults. Broker loggers: their levels.
 import { KafkaError } from '../../protocol/errors.ts'
 import { DescribeConfigs } from '../../protocol/messages/32-describe-configs.ts'
 import type { DescribeConfigsRequest, DescribeConfigsResponse } from '../../protocol/messages/32-describe-configs.ts'
@@ -9,7 +9,7 @@ import type { DescribedConfig } from '../cluster/describe-configs.ts'
 import { configType } from '../cluster/topic-configs.ts'
 import { topicNameProblem } from '../cluster/topic-names.ts'
 import type { Broker } from '../broker.ts'
-import { BROKER, TOPIC, resourceKinds } from './config-resource.ts'
+import { BROKER, BROKER_LOGGER, TOPIC, resourceKinds } from './config-resource.ts'
 import type { Handler, RequestContext } from './handler.ts'
 
 type AskedResource = DescribeConfigsRequest['resources'][number]
@@ -47,6 +47,13 @@ function describe(asked: AskedResource, request: DescribeConfigsRequest, context
       }
       return result(asked, [...describeBrokerConfigs(broker.config, broker.configOrigins), advertisedListeners(broker)], request)
     }
+    case BROKER_LOGGER: {
+      const { node, loggers } = broker
+      if (asked.resourceName !== String(node.id)) {
+        return failed(asked, KafkaError.INVALID_REQUEST, `Unexpected broker id, expected ${node.id} but received ${asked.resourceName}`)
+      }
+      return result(asked, loggers.levels().map(loggerConfig), request)
+    }
     default: {
       const kind = resourceKinds.get(asked.resourceType)
       if (kind === undefined) return failed(asked, KafkaError.INVALID_REQUEST, `Unsupported resource type: ${asked.resourceType}`)
@@ -54,6 +61,11 @@ function describe(asked: AskedResource, request: DescribeConfigsRequest, context
       return result(asked, broker.resourceConfigs.describe(kind, asked.resourceName), request)
     }
   }
+}
+
+function loggerConfig({ name, level }: { readonly name: string; readonly level: string }): DescribedConfig {
+  const documentation = 'The least severe level that this logger writes.'
+  return { name, value: level, source: configSource.logger, readOnly: false, sensitive: false, type: configType.string, documentation, synonyms: [] }
 }
 
 /** Under Kafka's name what `advertise` and the real port come to. */

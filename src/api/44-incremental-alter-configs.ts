@@ -1,13 +1,14 @@
 // IncrementalAlterConfigs (44), v0–1 (KIP-339).
 // Topic configs: SET, DELETE, and APPEND and SUBTRACT for lists; checked by name and value, in force when the answer is sent. Settings of the
 // broker are fixed at its start: refused (Kafka changes some of them while it runs). Groups and client-metrics subscriptions (KIP-848, KIP-714)
-// likewise; a resource of these kinds exists as long as it has a config of its own.
+// likewise; a resource of these kinds exists as long as it has a config of its own. Levels of this broker's loggers: SET and DELETE.
 import { KafkaError } from '../../protocol/errors.ts'
 import { IncrementalAlterConfigs } from '../../protocol/messages/44-incremental-alter-configs.ts'
 import type { IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse } from '../../protocol/messages/44-incremental-alter-configs.ts'
-import { resourceConfigs, unknownResourceConfig } from '../cluster/resource-configs.ts'
+import { defaultResourceConfig, resourceConfigs, unknownResourceConfig } from '../cluster/resource-configs.ts'
 import { effectiveTopicConfig, topicConfigDefinition } from '../cluster/topic-configs.ts'
-import { BROKER, TOPIC, resourceKinds } from './config-resource.ts'
+import { BROKER, BROKER_LOGGER, TOPIC, resourceKinds } from './config-resource.ts'
+import { LEVEL_NAMES, levelNamed } from '../loggers.ts'
 import type { Config } from '../config/settings.ts'
 import type { Handler, RequestContext } from './handler.ts'
 
@@ -39,6 +40,7 @@ export const incrementalAlterConfigs: Handler<IncrementalAlterConfigsRequest, In
         if (keys.indexOf(keys[index]!) !== keys.lastIndexOf(keys[index]!)) {
           return { errorCode: KafkaError.INVALID_REQUEST, errorMessage: 'Each resource must appear at most once.', resourceType, resourceName }
         }
+        if (asked.resourceType === BROKER_LOGGER) return alterLoggers(asked, request.validateOnly, context)
         return await alterResource(asked, (current) => step(asked, current, context), request.validateOnly, context)
       }),
     )
@@ -62,6 +64,9 @@ export async function alterResource(asked: Resource, alteration: Alteration, val
   if (new Set(asked.configs.map(({ name }) => name)).size !== asked.configs.length) {
     return failed(KafkaError.INVALID_REQUEST, 'Error due to duplicate config keys')
   }
+  if (resourceType === BROKER_LOGGER) {
+    return failed(KafkaError.INVALID_REQUEST, 'AlterConfigs does not change the levels of loggers: use IncrementalAlterConfigs.')
+  }
   if (resourceType === BROKER) {
     const { id } = context.broker.node
     if (resourceName !== '' && resourceName !== String(id)) {
@@ -79,6 +84,29 @@ export async function alterResource(asked: Resource, alteration: Alteration, val
       ? await broker.topics.alterConfigs(resourceName, alteration, { validateOnly })
       : await broker.resourceConfigs.alter(kind, resourceName, alteration, { validateOnly })
   return outcome.kind === 'ok' ? { errorMessage: null, resourceType, resourceName } : failed(outcome.code, outcome.message)
+}
+
+/** Levels of loggers: all of the changes, or none. Gone with the process, as on Kafka. */
+function alterLoggers({ resourceType, resourceName, configs }: AskedResource, validateOnly: boolean, { broker }: RequestContext): Result {
+  const { loggers, node } = broker
+  const failed = (errorCode: number, errorMessage: string): Result => ({ errorCode, errorMessage, resourceType, resourceName })
+  if (resourceName !== String(node.id)) {
+    return failed(KafkaError.INVALID_REQUEST, `Unexpected broker id, expected ${node.id}, but received ${resourceName}`)
+  }
+  for (const { name, configOperation, value } of configs) {
+    if (!loggers.has(name)) return failed(KafkaError.INVALID_CONFIG, `Logger ${name} does not exist!`)
+    if (configOperation === DELETE) {
+      if (loggers.isRoot(name)) return failed(KafkaError.INVALID_REQUEST, `Removing the log level of the ${name} logger is not allowed`)
+    } else if (configOperation !== SET) {
+      return failed(KafkaError.INVALID_REQUEST, `Only SET and DELETE are allowed for BROKER_LOGGER, not operation ${configOperation} for ${name}`)
+    } else if (levelNamed(value ?? '') === null) {
+      return failed(KafkaError.INVALID_CONFIG, `Cannot set the log level of ${name} to ${value} as it is not a supported log level. Valid log levels are ${LEVEL_NAMES.join(', ')}`)
+    }
+  }
+  if (!validateOnly) {
+    for (const { name, configOperation, value } of configs) loggers.setLevel(name, configOperation === DELETE ? null : levelNamed(value ?? ''))
+  }
+  return { errorMessage: null, resourceType, resourceName }
 }
 
 function step(asked: AskedResource, current: Readonly<Record<string, string>>, { broker }: RequestContext): ReturnType<Alteration> {
@@ -125,7 +153,7 @@ function definitionOf(
     return definition === undefined ? `Unknown topic config name: ${name}` : { type: definition.type, inForce: effectiveTopicConfig(definition, current, config) }
   }
   const definition = resourceConfigs[kind].find((candidate) => candidate.name === name)
-  return definition === undefined ? unknownResourceConfig(kind, name) : { type: definition.type, inForce: current[name] ?? definition.default }
+  return definition === undefined ? unknownResourceConfig(kind, name) : { type: definition.type, inForce: current[name] ?? defaultResourceConfig(definition, config) }
 }
 
 function listItems(value: string): string[] {

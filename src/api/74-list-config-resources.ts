@@ -1,6 +1,6 @@
 // ListConfigResources (74), v0–1 (KIP-714, KIP-1142).
-// Names of what has configs: topics, this broker, and the groups and client-metrics subscriptions with configs of their own. v0 lists the
-// latter only. Loggers have no configs here. An unknown type of resource: UNSUPPORTED_VERSION, as on Kafka.
+// Names of what has configs: topics, this broker, for itself and its loggers, and the groups and client-metrics subscriptions with configs of their own. v0 lists the
+// latter only. An unknown type of resource: UNSUPPORTED_VERSION, as on Kafka.
 import { KafkaError } from '../../protocol/errors.ts'
 import { ListConfigResources } from '../../protocol/messages/74-list-config-resources.ts'
 import type { ListConfigResourcesRequest, ListConfigResourcesResponse } from '../../protocol/messages/74-list-config-resources.ts'
@@ -30,6 +30,7 @@ function namesOf(broker: Broker, resourceType: number): string[] {
     case TOPIC:
       return Array.from(broker.topics.all(), ({ name }) => name)
     case BROKER:
+    case BROKER_LOGGER:
       return [String(broker.node.id)]
     case CLIENT_METRICS:
       return broker.resourceConfigs.all('client-metrics').map(({ name }) => name)

@@ -6,10 +6,10 @@ import { configType, defaultTopicConfig, topicConfigs } from './topic-configs.ts
 import type { TopicConfigDefinition } from './topic-configs.ts'
 
 /** ConfigSource of the protocol. */
-export const configSource = { topic: 1, staticBroker: 4, default: 5 } as const
+export const configSource = { topic: 1, staticBroker: 4, default: 5, logger: 6 } as const
 
 /** Where the settings of the broker come from; a name that is missing was not set. */
-type Origins = Readonly<Partial<Record<SettingName, string>>>
+export type Origins = Readonly<Partial<Record<SettingName, string>>>
 
 /** A value that a config has or would have without those before it. */
 interface ConfigValue {
@@ -73,7 +73,8 @@ function inheritedValues(definition: TopicConfigDefinition, config: Config, orig
   return [{ name: definition.name, value: defaultTopicConfig(definition, config), source: configSource.default }]
 }
 
-function settingValues(name: SettingName, config: Config, origins: Origins): ConfigValue[] {
+/** The value of a setting, then what would be without it. */
+export function settingValues(name: SettingName, config: Config, origins: Origins): ConfigValue[] {
   const setting = settingOf(name)
   const byDefault = { name, value: setting.format(setting.default), source: configSource.default }
   if ((origins[name] ?? 'default') === 'default') return [byDefault]

@@ -9,21 +9,23 @@ import type { Journal } from '../../storage/journal/journal.ts'
 import { resourceKey } from '../../storage/journal/state.ts'
 import type { ResourceRecord } from '../../storage/journal/state.ts'
 import { appendChange, givenUp } from './change.ts'
-import type { DescribedConfig } from './describe-configs.ts'
+import type { Config, SettingName } from '../config/settings.ts'
+import { configSource, settingValues } from './describe-configs.ts'
+import type { DescribedConfig, Origins } from './describe-configs.ts'
 import { configType } from './topic-configs.ts'
 
 export interface ResourceConfigDefinition {
   readonly name: string
   readonly type: 'int' | 'list'
-  readonly default: string
+  /** The broker's setting that counts where the resource has no value, or the value itself. */
+  readonly default: SettingName | { readonly value: string }
   /** What is wrong with a value, or null. */
-  readonly check: (value: string) => string | null
+  readonly check: (value: string, config: Config) => string | null
   readonly documentation: string
 }
 
-/** ConfigSource of the protocol: DYNAMIC_CLIENT_METRICS_CONFIG and DYNAMIC_GROUP_CONFIG; DEFAULT_CONFIG. */
+/** ConfigSource of the protocol: DYNAMIC_CLIENT_METRICS_CONFIG and DYNAMIC_GROUP_CONFIG. */
 const ownSource = { 'client-metrics': 7, group: 8 } as const
-const DEFAULT_SOURCE = 5
 
 const MATCHES: ReadonlySet<string> = new Set([
   'client_instance_id',
@@ -36,13 +38,13 @@ const MATCHES: ReadonlySet<string> = new Set([
 
 export const resourceConfigs: Readonly<Record<ResourceKind, readonly ResourceConfigDefinition[]>> = {
   group: [
-    { name: 'consumer.heartbeat.interval.ms', type: 'int', default: '5000', check: between(5000, 15_000), documentation: 'Heartbeat interval of the members of a group with the consumer protocol.' },
-    { name: 'consumer.session.timeout.ms', type: 'int', default: '45000', check: between(45_000, 60_000), documentation: 'Silence after which a member of a group with the consumer protocol is taken for dead.' },
+    { name: 'consumer.heartbeat.interval.ms', type: 'int', default: 'group.consumer.heartbeat.interval.ms', check: withinSettings('heartbeat.interval.ms'), documentation: 'Heartbeat interval of the members of a group with the consumer protocol.' },
+    { name: 'consumer.session.timeout.ms', type: 'int', default: 'group.consumer.session.timeout.ms', check: withinSettings('session.timeout.ms'), documentation: 'Silence after which a member of a group with the consumer protocol is taken for dead.' },
   ],
   'client-metrics': [
-    { name: 'interval.ms', type: 'int', default: '300000', check: between(100, 3_600_000), documentation: 'How often clients push the metrics.' },
-    { name: 'match', type: 'list', default: '', check: matches, documentation: 'Clients that push: attribute=pattern, all of which must fit. Attributes are those of KIP-714, patterns are regular expressions for the whole of it.' },
-    { name: 'metrics', type: 'list', default: '', check: () => null, documentation: 'Prefixes of the names of the metrics; * stands for all of them.' },
+    { name: 'interval.ms', type: 'int', default: { value: '300000' }, check: between(100, 3_600_000), documentation: 'How often clients push the metrics.' },
+    { name: 'match', type: 'list', default: { value: '' }, check: matches, documentation: 'Clients that push: attribute=pattern, all of which must fit. Attributes are those of KIP-714, patterns are regular expressions for the whole of it.' },
+    { name: 'metrics', type: 'list', default: { value: '' }, check: () => null, documentation: 'Prefixes of the names of the metrics; * stands for all of them.' },
   ],
 }
 
@@ -52,10 +54,14 @@ type Configs = Readonly<Record<string, string>>
 export class ResourceConfigs {
   readonly #journal: Journal
   readonly #clock: Clock
+  readonly #config: Config
+  readonly #origins: Origins
 
-  constructor(journal: Journal, clock: Clock) {
-    this.#journal = journal
-    this.#clock = clock
+  constructor(options: { readonly journal: Journal; readonly clock: Clock; readonly config: Config; readonly origins: Origins }) {
+    this.#journal = options.journal
+    this.#clock = options.clock
+    this.#config = options.config
+    this.#origins = options.origins
   }
 
   /** Resources with configs of their own. */
@@ -71,18 +77,21 @@ export class ResourceConfigs {
   describe(resource: ResourceKind, name: string): DescribedConfig[] {
     const own = this.#own(resource, name)
     return resourceConfigs[resource].map((definition) => {
-      const inherited = { name: definition.name, value: definition.default, source: DEFAULT_SOURCE }
+      const inherited =
+        typeof definition.default === 'string'
+          ? settingValues(definition.default, this.#config, this.#origins)
+          : [{ name: definition.name, value: definition.default.value, source: configSource.default }]
       const value = own[definition.name]
-      const source = value === undefined ? DEFAULT_SOURCE : ownSource[resource]
+      const values = value === undefined ? inherited : [{ name: definition.name, value, source: ownSource[resource] }, ...inherited]
       return {
         name: definition.name,
-        value: value ?? definition.default,
-        source,
+        value: values[0]!.value,
+        source: values[0]!.source,
         readOnly: false,
         sensitive: false,
         type: configType[definition.type],
         documentation: definition.documentation,
-        synonyms: value === undefined ? [inherited] : [{ name: definition.name, value, source }, inherited],
+        synonyms: values,
       }
     })
   }
@@ -98,7 +107,7 @@ export class ResourceConfigs {
       const changed = change(current)
       if (typeof changed['code'] === 'number') return failed(changed['code'], changed['message'] ?? '')
       const configs = changed as Configs
-      const problem = configsProblem(resource, configs)
+      const problem = configsProblem(resource, configs, this.#config)
       return problem === null ? { configs } : failed(KafkaError.INVALID_CONFIG, problem)
     }
     const early = build(this.#own(resource, name))
@@ -117,20 +126,33 @@ export class ResourceConfigs {
   }
 }
 
+/** What counts where a resource has no value of its own. */
+export function defaultResourceConfig({ default: fallback }: ResourceConfigDefinition, config: Config): string {
+  return typeof fallback === 'string' ? String(config[fallback]) : fallback.value
+}
+
 /** Why a config is refused that nothing here acts on; the words for groups are Kafka's. */
 export function unknownResourceConfig(resource: ResourceKind, name: string): string {
   if (resource === 'client-metrics') return `Unknown client metrics configuration: ${name}`
   return /^(share|streams)\./.test(name) ? `Unsupported group config name: ${name}; there are no groups of this kind here` : `Unknown group config name: ${name}`
 }
 
-function configsProblem(resource: ResourceKind, configs: Configs): string | null {
+function configsProblem(resource: ResourceKind, configs: Configs, config: Config): string | null {
   for (const [name, value] of Object.entries(configs)) {
     const definition = resourceConfigs[resource].find((candidate) => candidate.name === name)
     if (definition === undefined) return unknownResourceConfig(resource, name)
-    const problem = definition.check(value)
+    const problem = definition.check(value, config)
     if (problem !== null) return `Invalid value ${value} for configuration ${name}: ${problem}`
   }
-  return null
+  if (resource !== 'group') return null
+  const sessionTimeoutMs = Number(configs['consumer.session.timeout.ms'] ?? config['group.consumer.session.timeout.ms'])
+  const heartbeatIntervalMs = Number(configs['consumer.heartbeat.interval.ms'] ?? config['group.consumer.heartbeat.interval.ms'])
+  return sessionTimeoutMs > heartbeatIntervalMs ? null : 'consumer.session.timeout.ms must be greater than consumer.heartbeat.interval.ms'
+}
+
+/** The range that the broker's settings leave to groups. */
+function withinSettings(name: 'session.timeout.ms' | 'heartbeat.interval.ms'): ResourceConfigDefinition['check'] {
+  return (value, config) => between(config[`group.consumer.min.${name}`], config[`group.consumer.max.${name}`])(value)
 }
 
 function between(min: number, max: number): (value: string) => string | null {

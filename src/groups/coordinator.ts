@@ -7,7 +7,7 @@ import { KafkaError, errorMessage } from '../../protocol/errors.ts'
 import { ZERO_UUID } from '../../protocol/schema/field.ts'
 import type { Timer } from '../../storage/env.ts'
 import type { Uuid } from '../../storage/types.ts'
-import { admitConsumerFetch, malformed, refused } from './consumer/consumer-group.ts'
+import { admitConsumerFetch, malformed, refused, subscribesTo } from './consumer/consumer-group.ts'
 import { ASSIGNORS } from './consumer/assignors.ts'
 import { assignorOf, stateOfGroup } from './consumer/membership.ts'
 import { partitionsOf } from './consumer/reconcile.ts'
@@ -443,17 +443,19 @@ export class GroupCoordinator {
     if (typeof shard === 'number') return { errorCode: shard, topics: [] }
     const entry = shard.get(groupId)
     if (entry === undefined || entry.group.phase === 'Dead') return { errorCode: KafkaError.GROUP_ID_NOT_FOUND, topics: [] }
-    const live = entry.group.phase !== 'Empty'
-    if (live && entry.group.protocolType !== 'consumer') return { errorCode: KafkaError.NON_EMPTY_GROUP, topics: [] }
+    const { group, consumer } = entry
+    const live = group.phase !== 'Empty'
+    if (live && group.protocolType !== CONSUMER_PROTOCOL_TYPE) return { errorCode: KafkaError.NON_EMPTY_GROUP, topics: [] }
     // Unreadable subscriptions may name any topic.
-    const subscribed = live ? subscribedTopicsOf(entry.group) : new Set<string>()
+    const named = live ? subscribedTopicsOf(group) : new Set<string>()
+    const subscribed = (topic: string): boolean => named === null || named.has(topic) || (consumer !== null && subscribesTo(consumer, topic))
     const places: { topic: string; partition: number }[] = []
     const results = topics.map(({ name, partitionIndexes }) => ({
       name,
       partitions: partitionIndexes.map((partitionIndex) => {
         const partitions = this.#options.topics.resolve(name)?.partitions ?? 0
         if (!(partitionIndex >= 0 && partitionIndex < partitions)) return { partitionIndex, errorCode: KafkaError.UNKNOWN_TOPIC_OR_PARTITION }
-        if (subscribed === null || subscribed.has(name)) return { partitionIndex, errorCode: KafkaError.GROUP_SUBSCRIBED_TO_TOPIC }
+        if (subscribed(name)) return { partitionIndex, errorCode: KafkaError.GROUP_SUBSCRIBED_TO_TOPIC }
         if (entry.offsets.get(name, partitionIndex) !== undefined) places.push({ topic: name, partition: partitionIndex })
         return { partitionIndex, errorCode: KafkaError.NONE }
       }),

@@ -25,7 +25,7 @@ async function world(): Promise<{ env: SimulatedEnv; topics: Topics; resources: 
   const journal = await Journal.open(store, env)
   const engine = { syncTopics: () => undefined, partition: () => null } as unknown as StorageEngine
   const topics = new Topics({ journal, engine, config: defaultConfig(), env, log: silentLogger() })
-  return { env, topics, resources: new ResourceConfigs(journal, env.clock), store: state }
+  return { env, topics, resources: new ResourceConfigs({ journal, clock: env.clock, config: defaultConfig(), origins: {} }), store: state }
 }
 
 function said(outcome: TopicOutcome): string {

@@ -18,6 +18,8 @@ import { ORDERS, USERS, World } from './world.ts'
 
 const GROUP = 'churn'
 const HEARTBEAT_MS = 3_000
+/** Short, so that those who crash do not keep the group in their protocol for long; longer than anybody who lives is silent. */
+const SESSION_MS = 20_000
 const { NONE, FENCED_INSTANCE_ID, ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS, UNKNOWN_MEMBER_ID } = KafkaError
 
 type Wave = 'classic' | 'consumer' | 'mixed'
@@ -29,7 +31,7 @@ const seeds = onlySeed === undefined ? Array.from({ length: seedCount }, (_, i) 
 for (const seed of seeds) {
   test(`churn of both protocols under seed ${seed}`, async () => {
     const churn = new Churn(seed, 6 + (seed % 3) * 4)
-    await churn.run(400_000)
+    await churn.run(600_000)
     await churn.settle(seed % 3 === 0 ? 'classic' : seed % 3 === 1 ? 'consumer' : 'mixed')
     assert.ok(churn.handovers > 50, `${churn.handovers} partitions changed hands: too little happened`)
     assert.ok(churn.changes >= 4, `the group changed its protocol ${churn.changes} times: too little happened`)
@@ -69,7 +71,8 @@ class Churn implements Stage {
     this.#target = target
     this.cooperative = seed % 2 === 1
     this.#random = seededRandom(seed)
-    this.world = new World({ env: new VirtualEnv(seededRandom(seed + 1000)), snapshots: seed % 2 === 0 })
+    const config = { 'group.consumer.session.timeout.ms': SESSION_MS }
+    this.world = new World({ env: new VirtualEnv(seededRandom(seed + 1000)), snapshots: seed % 2 === 0, config })
     this.world.topics.set('orders', { id: ORDERS, partitions: 16 })
     this.world.topics.set('users', { id: USERS, partitions: 5 })
     for (const log of this.world.logs) log.hold = true
@@ -86,7 +89,7 @@ class Churn implements Stage {
       await this.advance(this.below(1_500))
       if (env.clock.monotonic() > waveEndMs) {
         wave = wave === 'classic' ? 'consumer' : 'classic'
-        waveEndMs = env.clock.monotonic() + 20_000 + this.below(30_000)
+        waveEndMs = env.clock.monotonic() + 35_000 + this.below(30_000)
       }
       const alive = this.#members.filter((member) => member.alive)
       const old = alive.filter((member) => kindOf(member) !== wave)
@@ -95,7 +98,7 @@ class Churn implements Stage {
       if (old.length > 0 && dice < 35) old[this.below(old.length)]?.leave()
       else if (alive.length < this.#target && dice < 60) this.spawn(this.below(12) === 0 ? 'mixed' : wave)
       else if (dice < 63) one?.crash()
-      else if (dice < 70) one?.silence(this.below(20_000))
+      else if (dice < 70) one?.silence(this.below(5_000))
       else if (dice < 78) this.#restartStatic(wave)
       else if (dice >= 97) await this.#restartBroker()
     }
@@ -220,7 +223,7 @@ class ClassicActor {
     this.#client = new Classic(churn.world, GROUP, {
       cooperative: churn.cooperative,
       topics: ['orders', 'users'],
-      sessionTimeoutMs: 45_000,
+      sessionTimeoutMs: SESSION_MS,
       ...(instanceId !== null && { instanceId }),
     })
     void this.#live()
