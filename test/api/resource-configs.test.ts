@@ -5,6 +5,7 @@ import { DescribeConfigs } from '../../protocol/messages/32-describe-configs.ts'
 import { AlterConfigs } from '../../protocol/messages/33-alter-configs.ts'
 import { IncrementalAlterConfigs } from '../../protocol/messages/44-incremental-alter-configs.ts'
 import { DescribeQuorum } from '../../protocol/messages/55-describe-quorum.ts'
+import { ConsumerGroupHeartbeat } from '../../protocol/messages/68-consumer-group-heartbeat.ts'
 import { ListConfigResources } from '../../protocol/messages/74-list-config-resources.ts'
 import { removeStore, startTestBroker } from '../support/broker.ts'
 import { RawClient } from '../support/raw-client.ts'
@@ -62,6 +63,32 @@ describe('configs of a group', () => {
     isError((await alter(subject.client, GROUP, group, [['consumer.session.timeout.ms', SET, '50000']], true)).errorCode, 'NONE')
     assert.equal((await configsOf(subject.client, GROUP, group)).get('consumer.heartbeat.interval.ms')?.configSource, 5)
     assert.ok(!(await list(subject.client, GROUP)).includes(`${GROUP} ${group}`))
+  })
+
+  test('take effect: members are told the interval of their group', async () => {
+    const group = freshName('group')
+    isError((await alter(subject.client, GROUP, group, [['consumer.heartbeat.interval.ms', SET, '7000']])).errorCode, 'NONE')
+    const reply = await subject.client.send(ConsumerGroupHeartbeat, 1, {
+      groupId: group,
+      memberId: 'a',
+      memberEpoch: 0,
+      rebalanceTimeoutMs: 60_000,
+      subscribedTopicNames: ['none'],
+      topicPartitions: [],
+    })
+    isError(reply.errorCode, 'NONE')
+    assert.equal(reply.heartbeatIntervalMs, 7000)
+  })
+
+  test('a session must be longer than a heartbeat interval, and both within the limits of the broker', async () => {
+    const broker = await startTestBroker({ args: [...quick, '--group-consumer-max-heartbeat-interval-ms', '50000'] })
+    const client = await RawClient.connect(broker.address)
+    isError((await alter(client, GROUP, 'g', [['consumer.heartbeat.interval.ms', SET, '45000']])).errorCode, 'INVALID_CONFIG')
+    isError((await alter(client, GROUP, 'g', [['consumer.heartbeat.interval.ms', SET, '44000']])).errorCode, 'NONE')
+    isError((await alter(client, GROUP, 'g', [['consumer.heartbeat.interval.ms', SET, '50001']])).errorCode, 'INVALID_CONFIG')
+    client.close()
+    await broker.stop()
+    await removeStore(broker.store)
   })
 
   test('share groups are named in the refusal', onlyHere, async () => {

@@ -449,3 +449,20 @@ test('stopping answers whoever waits', async () => {
 function partition(partitionIndex: number, committedMetadata = ''): CommitTopic['partitions'][number] {
   return { partitionIndex, committedOffset: 5, committedLeaderEpoch: -1, committedMetadata }
 }
+
+test('a group that is over its limit after a restart rebalances, and the last ones are out', async () => {
+  const world = new World()
+  const first = world.join('g', { memberId: '' })
+  const second = world.join('g', { memberId: '' })
+  await world.env.advance(10_000)
+  const members = await Promise.all([first, second])
+  const leader = members.find(({ leader: id, memberId }) => id === memberId)!
+  await world.sync('g', leader.memberId, leader.generation, { assignments: new Map() })
+  world.config = { ...world.config, 'group.max.size': 1 }
+  world.restart()
+  assert.equal(await world.groups.heartbeat('g', leader.memberId, null, leader.generation), KafkaError.REBALANCE_IN_PROGRESS)
+  const joining = members.map(({ memberId }) => world.join('g', { memberId }))
+  await world.env.advance(60_000)
+  const codes = (await Promise.all(joining)).map(({ errorCode }) => errorCode)
+  assert.deepEqual(codes.toSorted((a, b) => a - b), [KafkaError.NONE, KafkaError.GROUP_MAX_SIZE_REACHED])
+})

@@ -26,6 +26,8 @@ export class World {
   ])
   readonly warnings: string[] = []
   config: GroupConfig
+  /** Configs of groups, by `group config`. */
+  readonly own = new Map<string, string>()
   exists = true
   /** Opening a partition waits for this. */
   opening: Promise<void> = Promise.resolve()
@@ -152,6 +154,7 @@ export class World {
           return undefined
         },
       },
+      ownConfig: (groupId, name) => this.own.get(`${groupId} ${name}`) ?? null,
       selfNode: () => ({ id: 1, host: 'localhost', port: 9092 }),
       defer: queueMicrotask,
       ...(snapshots && {

@@ -10,6 +10,7 @@ const {
   FENCED_MEMBER_EPOCH,
   GROUP_ID_NOT_FOUND,
   GROUP_MAX_SIZE_REACHED,
+  GROUP_SUBSCRIBED_TO_TOPIC,
   INCONSISTENT_GROUP_PROTOCOL,
   INVALID_REGULAR_EXPRESSION,
   INVALID_REQUEST,
@@ -378,4 +379,39 @@ test('offsets of topics that a group reads do not expire; those of an empty grou
   await world.env.advance(2 * 60_000)
   assert.equal(await world.offset('g'), -1)
   assert.equal((await world.groups.describeConsumer('g')).errorCode, GROUP_ID_NOT_FOUND)
+})
+
+test("a group's own configs count for its members with their next heartbeat", async () => {
+  const world = new World()
+  await join(world, 'g', 'a')
+  await join(world, 'other', 'a')
+  world.own.set('g consumer.heartbeat.interval.ms', '7000')
+  world.own.set('g consumer.session.timeout.ms', '60000')
+  assert.equal((await beat(world, 'g', 'a', { memberEpoch: 1 })).heartbeatIntervalMs, 7_000)
+  assert.equal((await beat(world, 'other', 'a', { memberEpoch: 1 })).heartbeatIntervalMs, 5_000)
+  await world.env.advance(50_000)
+  assert.equal((await world.groups.describeConsumer('other')).state, 'Empty')
+  assert.equal((await beat(world, 'g', 'a', { memberEpoch: 1 })).errorCode, NONE)
+})
+
+test('group.consumer.assignors: the first is the default, and only these are allowed', async () => {
+  const world = new World({ config: { 'group.consumer.assignors': ['range'] } })
+  await join(world, 'g', 'a')
+  assert.equal((await world.groups.describeConsumer('g')).assignor, 'range')
+  assert.equal((await join(world, 'g', 'b', { assignor: 'uniform' })).errorCode, UNSUPPORTED_ASSIGNOR)
+})
+
+test('OffsetDelete leaves offsets of topics that a consumer group subscribes to', async () => {
+  const world = new World()
+  await join(world, 'g', 'a')
+  for (const topic of ['orders', 'users']) assert.equal(await world.commit('g', 7, { memberId: 'a', generation: 1, topic }), NONE)
+  const codes = async (): Promise<number[]> => {
+    const topics = ['orders', 'users'].map((name) => ({ name, partitionIndexes: [0] }))
+    return (await world.groups.deleteOffsets('g', topics)).topics.flatMap(({ partitions }) => partitions.map(({ errorCode }) => errorCode))
+  }
+  assert.deepEqual(await codes(), [GROUP_SUBSCRIBED_TO_TOPIC, NONE])
+  assert.deepEqual([await world.offset('g'), await world.offset('g', 0, 'users')], [7, -1])
+  await beat(world, 'g', 'a', { memberEpoch: -1 })
+  assert.deepEqual(await codes(), [NONE, NONE])
+  assert.equal(await world.offset('g'), -1)
 })
