@@ -13,8 +13,12 @@ const fast = [
   '0',
   '--lane-checkpoint-interval-ms',
   '200',
+  '--group-consumer-min-heartbeat-interval-ms',
+  '200',
   '--group-consumer-heartbeat-interval-ms',
   '200',
+  '--group-consumer-min-session-timeout-ms',
+  '6000',
   '--group-consumer-session-timeout-ms',
   '6000',
 ]
@@ -43,8 +47,9 @@ interface Running {
   stop(): Promise<void>
 }
 
-async function consume(broker: TestBroker, topic: string, groupId: string): Promise<Running> {
-  const consumer = new Consumer({ ...client(broker), groupId, groupProtocol: 'consumer', deserializers: stringDeserializers })
+async function consume(broker: TestBroker, topic: string, groupId: string, groupProtocol: 'classic' | 'consumer' = 'consumer'): Promise<Running> {
+  const protocol = groupProtocol === 'consumer' ? { groupProtocol } : { groupProtocol, heartbeatInterval: 300, sessionTimeout: 10_000, rebalanceTimeout: 10_000 }
+  const consumer = new Consumer({ ...client(broker), groupId, ...protocol, deserializers: stringDeserializers })
   const stream = await consumer.consume({ topics: [topic], mode: MessagesStreamModes.COMMITTED, fallbackMode: 'earliest', autocommit: true, maxWaitTime: 100 })
   const values = new Set<string>()
   const reading = (async () => {
@@ -113,6 +118,33 @@ describe('@platformatic/kafka with the consumer protocol', { timeout: 120_000 },
     await produce(broker, 'lasting', COUNT)
     await until('the group goes on', () => one.values.size === 2 * COUNT)
     await one.stop()
+    await admin.close()
+  })
+
+  test('a group goes over from the classic protocol to the consumer protocol and back while it reads', async () => {
+    const admin = new Admin(client(broker))
+    await admin.createTopics({ topics: ['moving'], partitions: 4, replicas: 1 })
+    const type = async (): Promise<string> => {
+      const consumer = await admin.listGroups({ types: ['consumer'], states: ['STABLE'] })
+      const classic = await admin.listGroups({ types: ['classic'], states: ['STABLE'] })
+      return consumer.has('moving') ? 'consumer' : classic.has('moving') ? 'classic' : 'none'
+    }
+    const classic = await consume(broker, 'moving', 'moving', 'classic')
+    await until('the group is a classic one', async () => (await type()) === 'classic')
+    await produce(broker, 'moving', 0)
+    await until('the classic member reads', () => classic.values.size === COUNT)
+
+    const modern = await consume(broker, 'moving', 'moving')
+    await until('the group is a consumer group', async () => (await type()) === 'consumer')
+    await produce(broker, 'moving', COUNT)
+    await until('both have everything', () => new Set([...classic.values, ...modern.values]).size === 2 * COUNT)
+    assert.ok(modern.values.size > 0 && modern.values.size < COUNT, `${modern.values.size} of ${COUNT}: both read`)
+
+    await modern.stop()
+    await until('the group is a classic one again', async () => (await type()) === 'classic')
+    await produce(broker, 'moving', 2 * COUNT)
+    await until('the classic member has the rest', () => new Set([...classic.values, ...modern.values]).size === 3 * COUNT)
+    await classic.stop()
     await admin.close()
   })
 })

@@ -421,3 +421,15 @@ test('assignments come in the version that the member understands', async () => 
   assert.equal(Buffer.from(assignment).toString('hex'), '000000000000ffffffff')
   assert.deepEqual(assignmentOf(assignment), [])
 })
+
+test('OffsetFetch of members of the classic protocol: a generation that they name must be theirs', async () => {
+  const world = new World()
+  const classic = await mixedGroup(world)
+  const fetch = async (memberId: string, memberEpoch: number): Promise<number> =>
+    (await world.groups.fetch('g', null, false, { memberId, memberEpoch })).errorCode
+  assert.equal(await fetch(classic.id, classic.generation), NONE)
+  assert.equal(await fetch(classic.id, -1), NONE)
+  assert.equal(await fetch(classic.id, classic.generation - 1), ILLEGAL_GENERATION)
+  assert.equal(await fetch('modern', -1), KafkaError.STALE_MEMBER_EPOCH)
+  assert.equal(await fetch('x', -1), UNKNOWN_MEMBER_ID)
+})

@@ -195,7 +195,9 @@ export function admitConsumerFetch(group: ConsumerGroup, memberId: string | null
   const member = group.members.get(memberId ?? '')
   if (member === undefined) return KafkaError.UNKNOWN_MEMBER_ID
   if (member.position.epoch === memberEpoch) return KafkaError.NONE
-  return member.subscription.classic === null ? KafkaError.STALE_MEMBER_EPOCH : KafkaError.ILLEGAL_GENERATION
+  if (member.subscription.classic === null) return KafkaError.STALE_MEMBER_EPOCH
+  // Members of a classic group need not say their generation here; some clients give their id without it. (Kafka refuses them.)
+  return memberEpoch < 0 ? KafkaError.NONE : KafkaError.ILLEGAL_GENERATION
 }
 
 export function subscribesTo(group: ConsumerGroup, topic: string): boolean {
