@@ -1,7 +1,7 @@
 /**
  * ConsumerGroupHeartbeat (key 68, versions 0–1): everything that members of the consumer protocol say and learn (KIP-848). Server-side
- * assignors `uniform` and `range`; subscriptions by name and, in v1, by RE2 regular expression. Left out: members of the classic protocol in
- * consumer groups, so a group changes its protocol while nobody is in it.
+ * assignors `uniform` and `range`; subscriptions by name and, in v1, by RE2 regular expression. Joining a classic group of consumers turns it
+ * into a consumer group, and leaving as the last one turns it back, as `group.consumer.migration.policy` says.
  */
 import { errorMessage } from '../../protocol/errors.ts'
 import { ConsumerGroupHeartbeat } from '../../protocol/messages/68-consumer-group-heartbeat.ts'

@@ -9,6 +9,7 @@ import type { Journal } from '../../storage/journal/journal.ts'
 import { resourceKey } from '../../storage/journal/state.ts'
 import type { ResourceRecord } from '../../storage/journal/state.ts'
 import { appendChange, givenUp } from './change.ts'
+import { settingOf } from '../config/settings.ts'
 import type { Config, SettingName } from '../config/settings.ts'
 import { configSource, settingValues } from './describe-configs.ts'
 import type { DescribedConfig, Origins } from './describe-configs.ts'
@@ -128,7 +129,7 @@ export class ResourceConfigs {
 
 /** What counts where a resource has no value of its own. */
 export function defaultResourceConfig({ default: fallback }: ResourceConfigDefinition, config: Config): string {
-  return typeof fallback === 'string' ? String(config[fallback]) : fallback.value
+  return typeof fallback === 'string' ? settingOf(fallback).format(config[fallback]) : fallback.value
 }
 
 /** Why a config is refused that nothing here acts on; the words for groups are Kafka's. */

@@ -1,7 +1,7 @@
 /** What the coordinator keeps of one group, whichever protocol its members speak. */
 import type { Timer } from '../../storage/env.ts'
 import type { ConsumerGroup } from './consumer/types.ts'
-import { OffsetTable } from './offset-table.ts'
+import type { OffsetTable } from './offset-table.ts'
 import type { RecordBytes } from './records.ts'
 import type { Group, GroupMetadata } from './types.ts'
 
