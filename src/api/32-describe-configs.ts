@@ -72,7 +72,7 @@ function loggerConfig({ name, level }: { readonly name: string; readonly level: 
 function advertisedListeners({ node, configOrigins }: Broker): DescribedConfig {
   const name = 'advertised.listeners'
   const value = `PLAINTEXT://${node.host}:${node.port}`
-  const given = (configOrigins.advertise ?? configOrigins.listen ?? 'default') !== 'default'
+  const given = [configOrigins.advertise, configOrigins.listen].some((origin) => (origin ?? 'default') !== 'default')
   const source = given ? configSource.staticBroker : configSource.default
   const documentation = 'Where clients are told to connect (the settings advertise and listen).'
   return { name, value, source, readOnly: true, sensitive: false, type: configType.string, documentation, synonyms: [{ name, value, source }] }

@@ -14,6 +14,7 @@ import { createTopic, freshName, isError, onlyHere, quick, useBroker } from './s
 const subject = useBroker()
 const TOPIC = 2
 const BROKER = 4
+const STATIC_BROKER_CONFIG = 4
 const CLIENT_METRICS = 16
 const GROUP = 32
 const SET = 0
@@ -129,7 +130,10 @@ test('a restart keeps them', onlyHere, async () => {
 
 test('a broker tells where it is advertised, as Kafka names it', async () => {
   const [broker] = (await list(subject.client, BROKER)).map((name) => name.slice(2))
-  assert.match((await configsOf(subject.client, BROKER, broker!)).get('advertised.listeners')?.value ?? '', /^PLAINTEXT:\/\/.+:\d+$/)
+  const advertised = (await configsOf(subject.client, BROKER, broker!)).get('advertised.listeners')
+  assert.match(advertised?.value ?? '', /^PLAINTEXT:\/\/.+:\d+$/)
+  // It follows from --listen, which was given.
+  assert.equal(advertised?.configSource, STATIC_BROKER_CONFIG)
 })
 
 describe('ListConfigResources', () => {
