@@ -72,7 +72,7 @@ async function runSuite(suite: string, command: string): Promise<void> {
     ...(values.store === undefined ? {} : { store: `${values.store.replace(/\/$/, '')}/${suite}-${Date.now()}` }),
     args: brokerArgs[suite] ?? [],
   })
-  const only = values.all ? [] : ['--only', `^(${allowed.join('|')})$`]
+  const only = values.all ? [] : ['--only', `^(${allowed.map(literally).join('|')})$`]
   console.log(`${suite}: ${allowed.length} tests against ${broker.address}`)
   const env = { ...process.env, ...variants[suite]?.env, SUITE_RESULTS: results }
   await exited(spawn(command, [broker.address, ...only], { env, stdio: ['ignore', 'inherit', 'inherit'] }))
@@ -106,6 +106,11 @@ function allowList(suite: string, slow: boolean): string[] {
     .filter((line) => slow || !/#\s*slow/.test(line))
     .map((line) => line.replace(/#.*/, '').trim())
     .filter((name) => name !== '')
+}
+
+/** A name as an extended regular expression: parameters of a test stand in brackets. */
+function literally(name: string): string {
+  return name.replace(/[.[\](){}*+?^$|\\]/g, '\\$&')
 }
 
 function parse(text: string): Result[] {
