@@ -138,7 +138,7 @@ const throughKafkajs: NodeClient = {
     }
   },
   async join(address, topic, { groupId, from = 'earliest', onMessage }) {
-    const consumer = kafkajs(address).consumer({ groupId, ...kafkajsGroup })
+    const consumer = kafkajs(address).consumer({ groupId, ...kafkajsGroup, metadataMaxAge: 500 })
     const seen: Incoming[] = []
     let partitions: readonly number[] = []
     const joined = Promise.withResolvers<void>()
