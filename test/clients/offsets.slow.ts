@@ -1,4 +1,5 @@
 /** Committed offsets: when they are committed, what a group begins with, and what operators do to them. The cases are those of the clients' own suites. */
+/* oxlint-disable typescript/unbound-method -- kafkajs gives its handlers functions to be taken out of the payload, and declares them as methods */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { Consumer, MessagesStreamModes } from '@platformatic/kafka'

@@ -1,4 +1,5 @@
 /** What a consumer controls while it reads: where it begins, seek, pause and resume, batches by hand, errors of its own. The cases are those of the clients' own suites. */
+/* oxlint-disable typescript/unbound-method -- kafkajs gives its handlers functions to be taken out of the payload, and declares them as methods */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { Consumer, MessagesStreamModes } from '@platformatic/kafka'
