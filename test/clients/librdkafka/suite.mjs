@@ -217,12 +217,12 @@ describe('consumers', () => {
 })
 
 describe('groups', () => {
-  const protocols = [
-    ['the classic protocol', {}],
-    ['cooperative-sticky', { 'partition.assignment.strategy': 'cooperative-sticky' }],
-    ['the consumer protocol', { 'group.protocol': 'consumer' }],
-  ]
-  for (const [name, config] of protocols) {
+  const protocols = {
+    'the classic protocol': {},
+    'cooperative-sticky': { 'partition.assignment.strategy': 'cooperative-sticky' },
+    'the consumer protocol': { 'group.protocol': 'consumer' },
+  }
+  for (const [name, config] of Object.entries(protocols)) {
     test(`${name}: two share a topic, one takes over`, async () => {
       const topic = await topicOf('shared', 4)
       const groupId = unique('shared')
