@@ -223,7 +223,7 @@ class ChunkWriter {
       if (!hasNulls || isValid(view.validity, row)) lengths[count++] = offsets[row + 1]! - offsets[row]!
     }
     this.#page.deltas(lengths, 0, count, false)
-    this.#page.raw(view.bytes.subarray(offsets[from]!, offsets[to]!))
+    this.#page.raw(view.bytes.subarray(offsets[from], offsets[to]))
   }
 }
 

@@ -182,7 +182,7 @@ export interface PlatformaticOptions {
 }
 
 export function platformatic(address: string): PlatformaticOptions {
-  return { clientId: 'platformatic', bootstrapBrokers: [address], retries: 100, retryDelay: 50, metadataMaxAge: 500 }
+  return { clientId: 'platformatic', bootstrapBrokers: [address], retries: 1200, retryDelay: 50, metadataMaxAge: 500 }
 }
 
 type RawConsumer = ConsumerOptions<Buffer, Buffer, Buffer, Buffer>
@@ -218,7 +218,9 @@ function throughPlatformatic(name: string, group: Partial<RawConsumer>): NodeCli
       })
     },
     async join(address, topic, { groupId, from = 'earliest', onMessage }) {
-      const consumer = new Consumer({ ...platformatic(address), ...group, groupId } as RawConsumer)
+      const consumer = new Consumer({ ...platformatic(address), ...group, groupId })
+      // A member that is closed while it joins says so here, and would end the process.
+      consumer.on('error', () => undefined)
       const stream = await consumer.consume({ topics: [topic], mode: MessagesStreamModes.COMMITTED, fallbackMode: from, autocommit: 100, maxWaitTime: 100 })
       const seen: Incoming[] = []
       const reading = (async () => {

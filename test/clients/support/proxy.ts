@@ -56,7 +56,7 @@ export class Proxy {
     client.on('data', (chunk) => {
       upstream.write(chunk)
       // Frames: a length, then the API key.
-      pending = Buffer.concat([pending, chunk as Buffer])
+      pending = Buffer.concat([pending, chunk])
       while (pending.length >= 6) {
         if (pending.readInt16BE(4) === this.#losing) {
           this.#losing = null

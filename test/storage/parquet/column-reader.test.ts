@@ -104,10 +104,10 @@ function rowsOf(view: RowView): unknown[] {
   return [...columns.views()].map(([name, column]) => {
     const { rows } = columns
     if (column.kind === 'integer') return [name, [...column.words.subarray(0, rows * (column.wide ? 2 : 1))], bits(column.validity?.bits, rows)]
-    if (column.kind === 'bytes') return [name, [...column.offsets.subarray(0, rows + 1)], [...column.bytes.subarray(0, column.offsets[rows]!)], bits(column.validity?.bits, rows)]
+    if (column.kind === 'bytes') return [name, [...column.offsets.subarray(0, rows + 1)], [...column.bytes.subarray(0, column.offsets[rows])], bits(column.validity?.bits, rows)]
     const items = column.offsets[rows]!
     const fields = [...column.fields].map(([field, values]) => values.kind !== 'bytes' ? null
-      : [field, [...values.offsets.subarray(0, items + 1)], [...values.bytes.subarray(0, values.offsets[items]!)], bits(values.validity?.bits, items)])
+      : [field, [...values.offsets.subarray(0, items + 1)], [...values.bytes.subarray(0, values.offsets[items])], bits(values.validity?.bits, items)])
     return [name, [...column.offsets.subarray(0, rows + 1)], bits(column.validity?.bits, rows), fields]
   })
 }
