@@ -27,9 +27,15 @@ async function eventually(what, check, ms = 60_000) {
 
 const admin = kafka.admin()
 await admin.connect()
+// Without run.ts there is no broker to talk to.
+const orphaned = () => process.exit(1)
+process.once('disconnect', orphaned)
 after(async () => {
   await admin.disconnect()
+  process.off('disconnect', orphaned)
   process.disconnect()
+  // Threads of the library may keep the process: the report is out by then.
+  setTimeout(() => process.exit(), 2_000).unref()
 })
 
 async function topicOf(what, numPartitions = 1) {
