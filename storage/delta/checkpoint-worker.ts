@@ -3,9 +3,11 @@
  * `CheckpointAnswer`; byte arrays are transferred, not copied.
  */
 import { parentPort } from 'node:worker_threads'
+import { stepBack, upkeepSteps } from '../parquet/background-thread.ts'
 import { runCheckpointJob, transfersOf } from './checkpoint-jobs.ts'
 import type { CheckpointAnswer, CheckpointJob } from './checkpoint-jobs.ts'
 
+stepBack(upkeepSteps)
 parentPort?.on('message', ({ id, job }: { readonly id: number; readonly job: CheckpointJob }) => {
   let answer: CheckpointAnswer
   try {

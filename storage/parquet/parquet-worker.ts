@@ -3,6 +3,7 @@
  * one computes. Started by `ParquetWorkers`; everything arrives by message.
  */
 import { parentPort } from 'node:worker_threads'
+import { stepBack } from './background-thread.ts'
 import type { ArrowTableOptions, KeyMergeRequest, OffsetMergeRequest } from './parquet-codec.ts'
 import type { DecodeFileOptions } from './decode.ts'
 import type { EncodeOptions } from './encode.ts'
@@ -12,6 +13,7 @@ import { fromWire } from './worker-messages.ts'
 import type { Ask, BatchChunk, FromWorker, ToWorker } from './worker-messages.ts'
 
 if (parentPort === null) throw new Error('parquet-worker runs in a worker thread')
+stepBack()
 const port = parentPort
 const parquet = new InlineParquet()
 const asks = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>()
