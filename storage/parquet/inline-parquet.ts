@@ -9,7 +9,7 @@ import type { OffsetRange } from './merge.ts'
 import type {
   ArrowTableOptions, DecodeRequest, EncodeRequest, FileRequest, KeyMergeRequest, OffsetMergeRequest, ParquetCodec,
 } from './parquet-codec.ts'
-import { readTable, writeTable } from './parquet-library.ts'
+import { parquetLibrary } from './library-on-demand.ts'
 import { RowColumns } from './row-columns.ts'
 import type { WrittenFile } from './topic-file-writer.ts'
 
@@ -49,11 +49,11 @@ export class InlineParquet implements ParquetCodec {
   }
 
   async encodeArrowTable(ipc: Uint8Array, options: ArrowTableOptions = {}): Promise<Uint8Array> {
-    return writeTable(ipc, options.compression ?? 'snappy', options.rowGroupRows ?? 1024 * 1024)
+    return parquetLibrary().writeTable(ipc, options.compression ?? 'snappy', options.rowGroupRows ?? 1024 * 1024)
   }
 
   async decodeToArrow(parquet: Uint8Array): Promise<Uint8Array> {
-    return readTable(parquet)
+    return parquetLibrary().readTable(parquet)
   }
 
   async close(): Promise<void> {}

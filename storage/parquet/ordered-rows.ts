@@ -16,7 +16,7 @@ import type { ColumnView } from './arrow-views.ts'
 import { readColumn } from './column-reader.ts'
 import { excerpt } from './footer.ts'
 import type { ColumnChunk, ParquetFooter, RowGroup } from './footer.ts'
-import { readColumns } from './parquet-library.ts'
+import { parquetLibrary } from './library-on-demand.ts'
 import type { RowSpan } from './parquet-library.ts'
 import { release } from './release.ts'
 import { RowColumns } from './row-columns.ts'
@@ -176,7 +176,7 @@ class Group {
     if (column !== null) collect(rowView(new Map([['offset', column]]), this.meta.rows))
     else {
       const file = await this.excerpt(new Set(['offset']))
-      readColumns(file, { start: 0, count: this.meta.rows }, (columns, rowCount) => collect(rowView(columns, rowCount)))
+      parquetLibrary().readColumns(file, { start: 0, count: this.meta.rows }, (columns, rowCount) => collect(rowView(columns, rowCount)))
     }
     this.isInOrder = ascending && count === this.meta.rows
     this.offsets = offsets.subarray(0, count)
@@ -203,7 +203,7 @@ class Group {
     }
     const file = await this.excerpt(columns)
     let at = span.start
-    readColumns(file, span, (views, rows) => {
+    parquetLibrary().readColumns(file, span, (views, rows) => {
       visit(rowView(views, rows), at)
       at += rows
     })

@@ -1,5 +1,5 @@
 /**
- * The only file that touches parquet-wasm. Everything is synchronous and blocks the thread for as long as it takes, so it runs in a
+ * The only file that touches parquet-wasm; `library-on-demand.ts` loads it. Everything is synchronous and blocks the thread for as long as it takes, so it runs in a
  * worker (`parquet-worker.ts`).
  *
  * The asynchronous calls of the library are avoided on purpose: inside them an error of the source becomes a panic, and an error
@@ -12,6 +12,7 @@ import type { ReaderOptions, RecordBatch } from 'parquet-wasm'
 import { columnViews } from './arrow-views.ts'
 import type { ColumnView } from './arrow-views.ts'
 import { ParquetFormatError } from './footer.ts'
+import { isLibraryTrap } from './library-on-demand.ts'
 
 /** Codecs of Parquet pages that every reader of Delta tables knows. */
 export type ParquetCompression = 'none' | 'snappy' | 'gzip' | 'lz4' | 'zstd'
@@ -26,7 +27,7 @@ const codecs: Readonly<Record<ParquetCompression, Compression>> = {
 
 const createdBy = 'bayou'
 
-/** Rows of the topic schema (`row-columns.ts`) as a Parquet file with one row group. `ipc` is an Arrow IPC stream. */
+/** Rows of the topic schema (`row-ipc.ts`) as a Parquet file with one row group. `ipc` is an Arrow IPC stream. */
 export function writeTopicRows(ipc: Uint8Array, compression: ParquetCompression): Uint8Array {
   const properties = new WriterPropertiesBuilder()
     .setCreatedBy(createdBy)
@@ -59,14 +60,6 @@ export function writeTable(ipc: Uint8Array, compression: ParquetCompression, row
 function write(ipc: Uint8Array, properties: ReturnType<WriterPropertiesBuilder['build']>): Uint8Array {
   // Both arguments are consumed by the call, whatever comes of it.
   return writeParquet(Table.fromIPCStream(ipc), properties)
-}
-
-/**
- * True for a trap inside the library, such as a panic or memory that ran out: its state is undefined from then on, and the thread has to be
- * replaced. Every other error leaves it usable.
- */
-export function isLibraryTrap(error: unknown): boolean {
-  return error instanceof Error && (error.name === 'RuntimeError' || (error.name === 'RangeError' && /memory/i.test(error.message)))
 }
 
 function read(file: Uint8Array, options: ReaderOptions): Table {

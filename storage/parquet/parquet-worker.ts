@@ -8,7 +8,7 @@ import type { ArrowTableOptions, KeyMergeRequest, OffsetMergeRequest } from './p
 import type { DecodeFileOptions } from './decode.ts'
 import type { EncodeOptions } from './encode.ts'
 import { InlineParquet } from './inline-parquet.ts'
-import { isLibraryTrap, libraryMemoryBytes } from './parquet-library.ts'
+import { isLibraryTrap, libraryMemoryBytes } from './library-on-demand.ts'
 import { fromWire } from './worker-messages.ts'
 import type { Ask, BatchChunk, FromWorker, ToWorker } from './worker-messages.ts'
 

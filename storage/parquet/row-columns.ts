@@ -2,11 +2,9 @@
  * Rows of a topic's table as Arrow columns under construction: growing typed arrays, filled field by field straight from the bytes of
  * records, without an object per record. The arrays keep their capacity from one row group to the next.
  */
-import { makeData, Binary, Int32, Int64, RecordBatch, RecordBatchStreamWriter, Struct, Utf8 } from 'apache-arrow'
 import { LOOP_COPY_MAX, copyWords } from '../../protocol/records/copy.ts'
 import type { ColumnView } from './arrow-views.ts'
 import { escapeKey, needsEscape } from './header-keys.ts'
-import { headerList, headerStruct, timestampMicros, topicSchema } from './topic-schema.ts'
 import type { TopicColumn } from './topic-schema.ts'
 
 const two32 = 4_294_967_296
@@ -199,35 +197,6 @@ export class RowColumns {
     ])
   }
 
-  /** The rows as an Arrow IPC stream with one record batch. */
-  toIpc(): Uint8Array {
-    const rows = this.#rows
-    const headers = this.#headerKeys.rows
-    const wide = (words: Int32Array): BigInt64Array => new BigInt64Array(words.buffer, 0, rows)
-    const headerData = makeData({
-      type: headerStruct,
-      length: headers,
-      nullCount: 0,
-      children: [this.#headerKeys.utf8(), this.#headerValues.binary()],
-    })
-    const columns = [
-      makeData({ type: new Int64(), length: rows, nullCount: 0, data: wide(this.#offsets) }),
-      makeData({
-        type: timestampMicros, length: rows, nullCount: this.#timestampNulls, nullBitmap: this.#timestampValid,
-        data: wide(this.#timestamps),
-      }),
-      makeData({ type: new Int32(), length: rows, nullCount: 0, data: this.#timestampTypes.subarray(0, rows) }),
-      this.#keys.binary(),
-      this.#values.binary(),
-      makeData({
-        type: headerList, length: rows, nullCount: this.#headersNulls, nullBitmap: this.#headersValid,
-        valueOffsets: this.#headersAt.subarray(0, rows + 1), child: headerData,
-      }),
-    ]
-    const data = makeData({ type: new Struct(topicSchema.fields), length: rows, nullCount: 0, children: columns })
-    return RecordBatchStreamWriter.writeAll([new RecordBatch(topicSchema, data)]).toUint8Array(true)
-  }
-
   #room(): void {
     const capacity = this.#timestampTypes.length
     if (this.#rows < capacity) return
@@ -295,24 +264,6 @@ class BytesColumn {
 
   view(): ColumnView {
     return { kind: 'bytes', length: this.rows, validity: { bits: this.#valid, from: 0 }, offsets: this.#offsets, bytes: this.#bytes }
-  }
-
-  binary() {
-    return makeData({ type: new Binary(), ...this.#parts() })
-  }
-
-  utf8() {
-    return makeData({ type: new Utf8(), ...this.#parts() })
-  }
-
-  #parts() {
-    return {
-      length: this.rows,
-      nullCount: this.nulls,
-      nullBitmap: this.#valid,
-      valueOffsets: this.#offsets.subarray(0, this.rows + 1),
-      data: this.#bytes.subarray(0, this.used),
-    }
   }
 
   #countNulls(rows: number): number {

@@ -4,7 +4,7 @@
  * here (`row-group-writer.ts`), those of the other codecs by the library.
  */
 import { join } from './footer.ts'
-import { writeTopicRows } from './parquet-library.ts'
+import { parquetLibrary, rowsToIpc } from './library-on-demand.ts'
 import type { ParquetCompression } from './parquet-library.ts'
 import { release } from './release.ts'
 import { PageBuffer } from './page-buffer.ts'
@@ -98,8 +98,8 @@ export class TopicFileWriter {
     for (const column of topicColumns) this.#nulls[column] += nulls[column]
     if (this.#zstdLevel !== undefined) this.#rowGroups.push(writeRowGroup(columns, this.#zstdLevel, this.#page))
     else {
-      const ipc = columns.toIpc()
-      const file = writeTopicRows(ipc, this.#layout.compression)
+      const ipc = rowsToIpc(columns)
+      const file = parquetLibrary().writeTopicRows(ipc, this.#layout.compression)
       release(ipc)
       this.#files.push(join([file], offsetLeaf))
       release(file)

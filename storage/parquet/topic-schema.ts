@@ -14,22 +14,6 @@
  *
  * `partition` is the partition column: its value is in the Delta log and in the path, not in the file.
  */
-import { Binary, Field, Int32, Int64, List, Schema, Struct, TimestampMicrosecond, Utf8 } from 'apache-arrow'
-
-export const headerFields = [new Field('key', new Utf8(), true), new Field('value', new Binary(), true)] as const
-export const headerStruct = new Struct<{ key: Utf8; value: Binary }>([...headerFields])
-export const headerList = new List(new Field('element', headerStruct, true))
-export const timestampMicros = new TimestampMicrosecond('UTC')
-
-export const topicSchema = new Schema([
-  new Field('offset', new Int64(), true),
-  new Field('timestamp', timestampMicros, true),
-  new Field('timestampType', new Int32(), true),
-  new Field('key', new Binary(), true),
-  new Field('value', new Binary(), true),
-  new Field('headers', headerList, true),
-])
-
 /** Index of `offset` among the leaf columns of a file that we write. */
 export const offsetLeaf = 0
 
