@@ -131,6 +131,7 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
           cacheBytes: config['cache.bytes'],
           producerExpirationMs: config['producer.id.expiration.ms'],
           retentionCheckIntervalMs: config['log.retention.check.interval.ms'],
+          cleanerBackoffMs: config['log.cleaner.backoff.ms'],
           flush: {
             parquetCompression: config['table.parquet.compression'],
             topicsAtOnce: TOPICS_FLUSHED_AT_ONCE,
@@ -138,6 +139,7 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
           },
           maintenance: {
             compaction: config['table.compaction.enable'],
+            ...(config['log.cleaner.enable'] ? { keyBytesMax: config['log.cleaner.dedupe.buffer.size'] } : {}),
             parquetCompression: config['table.parquet.compression'],
             logRetentionMs: config['table.log.retention.ms'],
             deletedFileRetentionMs: config['table.deleted.file.retention.ms'],

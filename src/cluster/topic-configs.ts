@@ -2,7 +2,7 @@
  * The configs of a topic: Kafka's names, types and defaults, where the default comes from (the broker setting that is its synonym), and
  * whether it has an effect here. CreateTopics validates against this table, DescribeConfigs prints it.
  */
-import type { TopicLogConfig } from '../../storage/partition/types.ts'
+import type { CompactionConfig, TopicLogConfig } from '../../storage/partition/types.ts'
 import { settingOf } from '../config/settings.ts'
 import type { Config, SettingName } from '../config/settings.ts'
 
@@ -23,12 +23,12 @@ const LONG_MAX = 9_223_372_036_854_775_807n
 const LONG_MIN = -9_223_372_036_854_775_808n
 
 export const topicConfigs: readonly TopicConfigDefinition[] = [
-  { name: 'cleanup.policy', type: 'list', setting: 'log.cleanup.policy', check: listOf(['compact', 'delete']), documentation: 'delete: old records are removed by retention. compact: a key is required in every record.' },
+  { name: 'cleanup.policy', type: 'list', setting: 'log.cleanup.policy', check: listOf(['compact', 'delete']), documentation: 'delete: old records are removed by retention. compact: of each key the last record stays; every record needs a key.' },
   { name: 'compression.gzip.level', type: 'int', default: '-1', check: gzipLevel, documentation: 'Accepted for compatibility.' },
   { name: 'compression.lz4.level', type: 'int', default: '9', check: int(1, 17), documentation: 'Accepted for compatibility.' },
   { name: 'compression.type', type: 'string', setting: 'compression.type', check: oneOf(['uncompressed', 'zstd', 'lz4', 'snappy', 'gzip', 'producer']), documentation: 'Codec of record batches that are rebuilt from the table for consumers.' },
   { name: 'compression.zstd.level', type: 'int', default: '3', check: int(-131_072, 22), documentation: 'Accepted for compatibility.' },
-  { name: 'delete.retention.ms', type: 'long', default: '86400000', check: long(0n), documentation: 'How long tombstones stay in a compacted topic.' },
+  { name: 'delete.retention.ms', type: 'long', setting: 'log.cleaner.delete.retention.ms', check: long(0n), documentation: 'How long tombstones stay in a compacted topic once the records that they delete are gone.' },
   { name: 'file.delete.delay.ms', type: 'long', default: '60000', check: long(0n), documentation: 'Accepted for compatibility; files are deleted by table maintenance.' },
   { name: 'flush.messages', type: 'long', default: '9223372036854775807', check: long(1n), documentation: 'Accepted for compatibility; every record is on the object store before it is acknowledged.' },
   { name: 'flush.ms', type: 'long', default: '9223372036854775807', check: long(0n), documentation: 'Accepted for compatibility; every record is on the object store before it is acknowledged.' },
@@ -37,13 +37,13 @@ export const topicConfigs: readonly TopicConfigDefinition[] = [
   { name: 'leader.replication.throttled.replicas', type: 'list', default: '', check: anything, documentation: 'Accepted for compatibility; there are no followers.' },
   { name: 'local.retention.bytes', type: 'long', default: '-2', check: long(-2n), documentation: 'Accepted for compatibility; everything is on the object store.' },
   { name: 'local.retention.ms', type: 'long', default: '-2', check: long(-2n), documentation: 'Accepted for compatibility; everything is on the object store.' },
-  { name: 'max.compaction.lag.ms', type: 'long', default: '9223372036854775807', check: long(1n), documentation: 'Accepted for compatibility.' },
+  { name: 'max.compaction.lag.ms', type: 'long', setting: 'log.cleaner.max.compaction.lag.ms', check: long(1n), documentation: 'Age at which records are compacted whatever min.cleanable.dirty.ratio says, once they are in the table.' },
   { name: 'max.message.bytes', type: 'int', setting: 'message.max.bytes', check: int(0), documentation: 'Largest record batch that the topic takes, as it is on the wire.' },
   { name: 'message.timestamp.after.max.ms', type: 'long', setting: 'log.message.timestamp.after.max.ms', check: long(0n), documentation: 'How far ahead of the broker a CreateTime may be.' },
   { name: 'message.timestamp.before.max.ms', type: 'long', setting: 'log.message.timestamp.before.max.ms', check: long(0n), documentation: 'How far behind the broker a CreateTime may be.' },
   { name: 'message.timestamp.type', type: 'string', setting: 'log.message.timestamp.type', check: oneOf(['CreateTime', 'LogAppendTime']), documentation: 'Whether records carry the time of the producer or of the broker.' },
-  { name: 'min.cleanable.dirty.ratio', type: 'double', default: '0.5', check: ratio, documentation: 'Accepted for compatibility.' },
-  { name: 'min.compaction.lag.ms', type: 'long', default: '0', check: long(0n), documentation: 'Accepted for compatibility.' },
+  { name: 'min.cleanable.dirty.ratio', type: 'double', setting: 'log.cleaner.min.cleanable.ratio', check: ratio, documentation: 'Share of not yet compacted bytes in the table above which a partition is compacted.' },
+  { name: 'min.compaction.lag.ms', type: 'long', setting: 'log.cleaner.min.compaction.lag.ms', check: long(0n), documentation: 'Age below which records are not compacted, by the newest record of a data file.' },
   { name: 'min.insync.replicas', type: 'int', setting: 'min.insync.replicas', check: int(1), documentation: 'Accepted for compatibility; the object store replicates.' },
   { name: 'preallocate', type: 'boolean', default: 'false', check: flag, documentation: 'Accepted for compatibility; there are no log files.' },
   { name: 'remote.log.copy.disable', type: 'boolean', default: 'false', check: flag, documentation: 'Accepted for compatibility; everything is on the object store.' },
@@ -98,10 +98,19 @@ export function logConfigOf(own: Readonly<Record<string, string>>, config: Confi
     timestampBeforeMaxMs: Number(value('message.timestamp.before.max.ms')),
     timestampAfterMaxMs: Number(value('message.timestamp.after.max.ms')),
     compression: compression === 'uncompressed' ? 'none' : (compression as TopicLogConfig['compression']),
-    compacted: policies.has('compact'),
+    ...(policies.has('compact') ? { compaction: compactionOf(value) } : {}),
     ...(policies.has('delete') ? { retention: { ms: Number(value('retention.ms')), bytes: Number(value('retention.bytes')) } } : {}),
     flushIntervalMs: Number(value('bayou.table.flush.interval.ms')),
     flushBytes: Number(value('bayou.table.flush.bytes')),
+  }
+}
+
+function compactionOf(value: (name: string) => string): CompactionConfig {
+  return {
+    minDirtyRatio: Number(value('min.cleanable.dirty.ratio')),
+    deleteRetentionMs: Number(value('delete.retention.ms')),
+    minLagMs: Number(value('min.compaction.lag.ms')),
+    maxLagMs: Number(value('max.compaction.lag.ms')),
   }
 }
 

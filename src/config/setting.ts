@@ -19,7 +19,7 @@ export interface Setting<T> {
   readonly secret?: true
 }
 
-export type SettingType = 'boolean' | 'string' | 'int' | 'long' | 'list'
+export type SettingType = 'boolean' | 'string' | 'int' | 'long' | 'double' | 'list'
 
 /** Where a service listens or is reached. */
 export interface Address {
@@ -54,6 +54,12 @@ export function long(fallback: number, min: number, doc: string): Setting<number
     type: 'long',
     format: value => (value === Number.MAX_SAFE_INTEGER ? '9223372036854775807' : String(value)),
   }
+}
+
+/** A share, from 0 to 1. */
+export function ratio(fallback: number, doc: string): Setting<number> {
+  const number = z.union([z.number(), z.string().regex(/^(\d+\.?\d*|\.\d+)$/).transform(Number)])
+  return { schema: number.pipe(z.number().min(0).max(1)), default: fallback, doc, allowed: 'a number from 0 to 1', type: 'double', format: String }
 }
 
 /** `true` or `false`, as text or as YAML has it. */

@@ -2,7 +2,7 @@
  * Every setting of the broker, declared once: the flags, the environment variables, the file, `bayou config`, the reference in
  * docs/CONFIG.md and the `Config` type all come from here. A setting is here because something reads it.
  */
-import { address, flag, integer, kafka, long, oneOf, optionalAddress, someOf, text } from './setting.ts'
+import { address, flag, integer, kafka, long, oneOf, optionalAddress, ratio, someOf, text } from './setting.ts'
 import type { Setting } from './setting.ts'
 
 const KiB = 1024
@@ -71,6 +71,15 @@ const topicSettings = {
   'log.retention.ms': kafka(long(7 * day, -1, 'Age at which records are deleted; -1 keeps them.')),
   'log.retention.bytes': kafka(long(-1, -1, 'Size of a partition beyond which the oldest records are deleted; -1 is no limit.')),
   'log.retention.check.interval.ms': kafka(long(5 * minute, 1, 'How often records are looked for that topics no longer keep.')),
+  'log.cleaner.enable': kafka(flag(true, 'Whether topics are compacted whose cleanup policy says so.')),
+  'log.cleaner.backoff.ms': kafka(long(15 * second, 1, 'How often compacted topics are looked at for what is worth compacting.')),
+  'log.cleaner.dedupe.buffer.size': kafka(
+    integer(128 * MiB, 4 * KiB, int32Max, 'Memory for the keys that one pass over a partition takes up, about 30 bytes each; used while a topic is compacted.'),
+  ),
+  'log.cleaner.min.cleanable.ratio': kafka(ratio(0.5, 'Share of not yet compacted bytes above which a partition is compacted.')),
+  'log.cleaner.min.compaction.lag.ms': kafka(long(0, 0, 'Age below which records are not compacted.')),
+  'log.cleaner.max.compaction.lag.ms': kafka(long(long64Max, 1, 'Age at which records are compacted whatever the share.')),
+  'log.cleaner.delete.retention.ms': kafka(long(day, 0, 'How long tombstones stay once the records that they delete are gone.')),
   'log.message.timestamp.type': kafka(
     oneOf('CreateTime', ['CreateTime', 'LogAppendTime'], 'Whether records carry the time of the producer or of the broker.'),
   ),

@@ -27,7 +27,10 @@ export interface TableFile {
   /** Rows without an offset, where known: messages that others appended and nobody ingested yet. */
   readonly nullOffsets: number | undefined
   readonly range: OffsetRange
-  /** Upper bound of the timestamps, milliseconds since the epoch; undefined where it is not known. */
+  /** Rows without a value, where known. */
+  readonly nullValues: number | undefined
+  /** Bounds of the timestamps, milliseconds since the epoch; undefined where they are not known. */
+  readonly minTimestampMs: number | undefined
   readonly maxTimestampMs: number | undefined
   /** Of the range: -1 and -1 unless it is known. */
   readonly first: number
@@ -307,6 +310,8 @@ function tableFile(add: AddFile, stats: ReadStats, addedAt: number): TableFile {
     modifiedMs: add.modificationTime,
     records: stats.records,
     nullOffsets: stats.nullOffsets,
+    nullValues: stats.nullValues,
+    minTimestampMs: stats.minTimestampMs,
     maxTimestampMs: stats.maxTimestampMs,
     range,
     first: range.kind === 'known' ? range.first : -1,

@@ -16,11 +16,17 @@ export interface ReadStats {
   /** Rows whose offset is null; undefined where the writer did not say. */
   readonly nullOffsets: number | undefined
   readonly range: OffsetRange
+  /** Rows without a value (tombstones, in a compacted topic); undefined where the writer did not say. */
+  readonly nullValues: number | undefined
+  /** Lower bound of the timestamps, milliseconds since the epoch; undefined as for the upper one. */
+  readonly minTimestampMs: number | undefined
   /** Upper bound of the timestamps, milliseconds since the epoch; undefined where the writer did not say (or no row has one). */
   readonly maxTimestampMs: number | undefined
 }
 
-export const noStats: ReadStats = { records: undefined, nullOffsets: undefined, range: { kind: 'unknown' }, maxTimestampMs: undefined }
+export const noStats: ReadStats = {
+  records: undefined, nullOffsets: undefined, range: { kind: 'unknown' }, nullValues: undefined, minTimestampMs: undefined, maxTimestampMs: undefined,
+}
 
 export interface DataFileStats {
   readonly numRecords: number
@@ -31,6 +37,8 @@ export interface DataFileStats {
   readonly maxTimestampMs?: number
   /** Rows without a timestamp (default 0). */
   readonly nullTimestamps?: number
+  /** Rows without a value; left out where it is not known. */
+  readonly nullValues?: number
 }
 
 /** The `stats` string of an add action of ours. */
@@ -47,7 +55,7 @@ export function encodeStats(stats: DataFileStats): string {
     numRecords: stats.numRecords,
     minValues: min,
     maxValues: max,
-    nullCount: { offset: 0, timestamp: stats.nullTimestamps ?? 0 },
+    nullCount: { offset: 0, timestamp: stats.nullTimestamps ?? 0, ...(stats.nullValues === undefined ? {} : { value: stats.nullValues }) },
   })
 }
 
@@ -67,19 +75,27 @@ export function statsFromValue(value: unknown): ReadStats {
   const nullOffsets = count(field(field(value, 'nullCount'), 'offset'))
   const first = integer(field(field(value, 'minValues'), 'offset'))
   const last = integer(field(field(value, 'maxValues'), 'offset'))
+  const nullValues = count(field(field(value, 'nullCount'), 'value'))
+  const minTimestampMs = timestamp(field(field(value, 'minValues'), 'timestamp'))
   const maxTimestampMs = upperTimestamp(field(field(value, 'maxValues'), 'timestamp'))
+  const rest = { records, nullOffsets, nullValues, minTimestampMs, maxTimestampMs }
   if (first !== undefined && last !== undefined && first <= last) {
-    return { records, nullOffsets, range: { kind: 'known', first, last }, maxTimestampMs }
+    return { ...rest, range: { kind: 'known', first, last } }
   }
-  if (records !== undefined && (records === 0 || nullOffsets === records)) return { records, nullOffsets, range: { kind: 'none' }, maxTimestampMs }
-  return { records, nullOffsets, range: { kind: 'unknown' }, maxTimestampMs }
+  if (records !== undefined && (records === 0 || nullOffsets === records)) return { ...rest, range: { kind: 'none' } }
+  return { ...rest, range: { kind: 'unknown' } }
 }
 
 /** Statistics cut timestamps to milliseconds, so the true maximum may lie within the next one. */
 function upperTimestamp(value: unknown): number | undefined {
+  const ms = timestamp(value)
+  return ms === undefined ? undefined : ms + 1
+}
+
+function timestamp(value: unknown): number | undefined {
   if (typeof value !== 'string') return undefined
   const ms = Date.parse(value)
-  return Number.isNaN(ms) ? undefined : ms + 1
+  return Number.isNaN(ms) ? undefined : ms
 }
 
 /** ISO 8601 with milliseconds, or undefined outside of the four-digit years that readers understand. */

@@ -468,6 +468,11 @@ export function flushAppId(topicId: string, partition: number): string {
   return `bayou/${topicId}/${partition}`
 }
 
+/** `txn.appId` of compaction by key: below the version of the transaction no two rows of the partition have one key. */
+export function cleanAppId(topicId: string, partition: number): string {
+  return `bayou/${topicId}/${partition}/compacted`
+}
+
 function foreignCommit(version: number, commit: Commit): ForeignCommit {
   return {
     version,

@@ -25,7 +25,7 @@ import type { BatchEntry } from '../partition/batch-entry.ts'
 import { HotCache } from '../partition/hot-cache.ts'
 import { StoredPartitionLog } from '../partition/log.ts'
 import type { ColdReads, PartitionHost } from '../partition/log.ts'
-import type { PartitionLog, TopicLogConfig } from '../partition/types.ts'
+import type { CompactionConfig, PartitionLog, TopicLogConfig } from '../partition/types.ts'
 import { laneCheckpointKey } from '../paths.ts'
 import type { Incarnation, LogVersion, Offset, Uuid } from '../types.ts'
 import { AppendGate } from './append-gate.ts'
@@ -64,6 +64,8 @@ export interface EngineOptions {
   readonly producerExpirationMs: number
   /** How often old records are looked for; without it nothing is deleted by age or size. */
   readonly retentionCheckIntervalMs?: number
+  /** How often compacted topics are looked at for what is dirty; without it, only after some commits. */
+  readonly cleanerBackoffMs?: number
   readonly flush: FlusherOptions
   readonly maintenance: TableMaintenanceOptions
 }
@@ -80,7 +82,7 @@ export interface EngineDependencies {
   readonly env: Env
   readonly store: ObjectStore
   readonly journal: Journal
-  readonly workers: Pick<ParquetCodec, 'encode' | 'mergeByOffset' | 'mergeByKey'>
+  readonly workers: Pick<ParquetCodec, 'encode' | 'mergeByOffset' | 'collectKeys' | 'countSuperseded' | 'mergeByKey'>
   readonly checkpoints: CheckpointEngine
   /** Made for this engine, which tells it where tables are. */
   readonly coldReads: (tableOf: (topicId: Uuid) => Promise<DeltaTable | null>) => ColdReads
@@ -124,9 +126,8 @@ export class TopicLogs implements FlushableTopic, MaintainedTopic {
   get name(): string {
     return this.record.name
   }
-  /** Internal topics only: their readers fold by key anyway. */
-  get compactByKey(): boolean {
-    return this.record.internal && this.config.compacted
+  get compaction(): CompactionConfig | undefined {
+    return this.config.compaction
   }
 
   async ensureTable(): Promise<void> {
@@ -475,8 +476,9 @@ export class StorageEngine implements PartitionHost {
       every(options.checkpointIntervalMs, () => this.checkpoint()),
       every(options.journalPollMs, () => this.#pollJournal()),
     )
-    const { retentionCheckIntervalMs } = options
+    const { retentionCheckIntervalMs, cleanerBackoffMs } = options
     if (retentionCheckIntervalMs !== undefined) this.#loops.push(every(retentionCheckIntervalMs, () => this.#retain()))
+    if (cleanerBackoffMs !== undefined) this.#loops.push(every(cleanerBackoffMs, () => this.#clean()))
   }
 
   /** Learns of topics that others created or deleted, and of successors even when nothing is written. */
@@ -517,6 +519,20 @@ export class StorageEngine implements PartitionHost {
       }
     }
     if (!topic.deleted) this.#maintenance.trim(topic)
+  }
+
+  /** Compacts by key what has become dirty, also where nothing was committed since. */
+  async #clean(): Promise<void> {
+    for (const topic of Array.from(this.#topics.values())) {
+      if (this.#stop.signal.aborted) return
+      if (topic.compaction === undefined || topic.deleted || !topic.logs.some((log) => log.flushedOffset > 0)) continue
+      try {
+        await topic.ensureTable()
+        this.#maintenance.clean(topic)
+      } catch (error) {
+        this.#deps.observer.warn('the table of a compacted topic could not be read; the next check tries again', { topic: topic.name, err: error })
+      }
+    }
   }
 
   #onFenced(reason: string): void {

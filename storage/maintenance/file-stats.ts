@@ -10,5 +10,6 @@ export function fileStats(file: WrittenFile): string {
     ...(file.minTimestampMicros === null ? {} : { minTimestampMs: Math.floor(file.minTimestampMicros / 1000) }),
     ...(file.maxTimestampMicros === null ? {} : { maxTimestampMs: Math.ceil(file.maxTimestampMicros / 1000) }),
     nullTimestamps: file.nullCounts.timestamp,
+    nullValues: file.nullCounts.value,
   })
 }

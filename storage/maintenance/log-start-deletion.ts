@@ -2,7 +2,7 @@
  * Rows below the log start leave the table (DeleteRecords, retention): whole files, and of a file across the log start the rows below it. One
  * commit for all partitions of a topic, with dataChange=true: other readers of the table are meant to see the rows go.
  */
-import type { AddFile, RemoveFile } from '../delta/actions.ts'
+import type { AddFile } from '../delta/actions.ts'
 import { encodePath } from '../delta/actions.ts'
 import type { TableChange } from '../delta/change.ts'
 import { isMergeable } from '../delta/compaction.ts'
@@ -17,6 +17,7 @@ import type { ParquetCodec } from '../parquet/parquet-codec.ts'
 import { dataFilePath } from '../paths.ts'
 import type { Offset } from '../types.ts'
 import { fileStats } from './file-stats.ts'
+import { removalOf } from './rewriting.ts'
 
 export interface TrimmedTopic {
   readonly table: DeltaTable
@@ -100,7 +101,7 @@ async function commit(table: DeltaTable, removed: readonly TableFile[], rewritte
     operation: 'DELETE',
     operationParameters: { predicate: '["below the log start"]' },
     adds: rewritten.map(({ add }) => add),
-    removes: removed.map((file) => removal(file, nowMs)),
+    removes: removed.map((file) => removalOf(file, true, nowMs)),
     txns: [],
   }
   const outcome = await table.commit(change)
@@ -121,15 +122,4 @@ function inputOf(table: DeltaTable, file: TableFile, store: ObjectStore): Parque
     return bytes
   }
   return { size: file.bytes, read }
-}
-
-function removal(file: TableFile, nowMs: number): RemoveFile {
-  return {
-    path: file.path,
-    dataChange: true,
-    deletionTimestamp: nowMs,
-    extendedFileMetadata: true,
-    partitionValues: { partition: file.partitionValue },
-    size: file.bytes,
-  }
 }

@@ -45,7 +45,7 @@ export function retainedFrom(partition: RetainedPartition, limits: RetentionLimi
 }
 
 /** Records without timestamps are as old as their file. */
-function newestMs(file: TableFile): number {
+export function newestMs(file: TableFile): number {
   const { maxTimestampMs } = file
   return maxTimestampMs === undefined || maxTimestampMs < 0 ? file.modifiedMs : maxTimestampMs
 }

@@ -4,10 +4,13 @@ import { decodeFiles } from './decode.ts'
 import type { DecodedFile } from './decode.ts'
 import { BatchEncoder } from './encode.ts'
 import type { EncodeOptions, EncodedFile } from './encode.ts'
-import { mergeByKey, mergeByOffset, offsetRange } from './merge.ts'
+import { collectKeys, countSuperseded, mergeByKey } from './merge-by-key.ts'
+import type { KeyMergedFile, SupersededRows } from './merge-by-key.ts'
+import { mergeByOffset, offsetRange } from './merge.ts'
 import type { OffsetRange } from './merge.ts'
 import type {
-  ArrowTableOptions, DecodeRequest, EncodeRequest, FileRequest, KeyMergeRequest, OffsetMergeRequest, ParquetCodec,
+  ArrowTableOptions, CollectKeysRequest, DecodeRequest, EncodeRequest, FileRequest, KeyMergeRequest, OffsetMergeRequest, ParquetCodec,
+  SupersededRequest,
 } from './parquet-codec.ts'
 import { parquetLibrary } from './library-on-demand.ts'
 import { RowColumns } from './row-columns.ts'
@@ -44,7 +47,15 @@ export class InlineParquet implements ParquetCodec {
     return await this.#withColumns((columns) => mergeByOffset(request.files.map(rangeReaderOf), request, columns))
   }
 
-  async mergeByKey(request: KeyMergeRequest): Promise<WrittenFile> {
+  async collectKeys(request: CollectKeysRequest): Promise<number> {
+    return await collectKeys(request.files.map(rangeReaderOf), request)
+  }
+
+  async countSuperseded(request: SupersededRequest): Promise<SupersededRows | null> {
+    return await countSuperseded(rangeReaderOf(request.file), request)
+  }
+
+  async mergeByKey(request: KeyMergeRequest): Promise<KeyMergedFile> {
     return await this.#withColumns((columns) => mergeByKey(request.files.map(rangeReaderOf), request, columns))
   }
 

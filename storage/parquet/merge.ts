@@ -1,19 +1,13 @@
-/**
- * Several files of one partition to one. Compaction of small files keeps every row as it is (the commit says dataChange=false), log
- * compaction keeps the last row of each key (Kafka: `cleanup.policy=compact`).
- */
-import { isValid } from './arrow-views.ts'
+/** Several files of one partition to one, with every row as it is; `merge-by-key.ts` leaves rows out. */
 import type { RangeReader } from './byte-source.ts'
 import { forEachOrdered, openFile, rowGroupOffsets } from './ordered-rows.ts'
 import type { OpenFile } from './ordered-rows.ts'
 import type { RowColumns } from './row-columns.ts'
-import { copyRow, lengthAt, offsetAt, timestampMsAt } from './row-view.ts'
-import type { RowView } from './row-view.ts'
+import { copyRow, offsetAt } from './row-view.ts'
 import { TopicFileWriter, rowGroupBytesDefault, rowGroupRowsDefault } from './topic-file-writer.ts'
 import type { FileLayout, WrittenFile } from './topic-file-writer.ts'
 import { NotMergeableError } from './parquet-codec.ts'
 import { topicColumns } from './topic-schema.ts'
-import type { TopicColumn } from './topic-schema.ts'
 
 export interface OffsetRange {
   readonly rows: number
@@ -22,14 +16,6 @@ export interface OffsetRange {
   /** -1 when no row has an offset. */
   readonly minOffset: number
   readonly maxOffset: number
-}
-
-export interface KeyMergeOptions {
-  /**
-   * Tombstones (null value) with a timestamp below this are dropped. Only safe when no older file that is not merged here can hold
-   * their keys. Milliseconds; none are dropped without it.
-   */
-  readonly dropTombstonesBeforeMs?: number
 }
 
 /** Throws ParquetFormatError, UnsupportedColumnError, and whatever the reader rejects with. */
@@ -64,66 +50,21 @@ export async function mergeByOffset(readers: readonly RangeReader[], layout: Fil
   return writer.finish()
 }
 
-/**
- * Rows without a key are dropped, as Kafka's cleaner does (producing them to a compacted topic is refused). Memory grows with the
- * number of keys.
- *
- * Throws as `mergeByOffset`.
- */
-export async function mergeByKey(
-  readers: readonly RangeReader[], layout: FileLayout & KeyMergeOptions, columns: RowColumns,
-): Promise<WrittenFile> {
-  const files = await openMergeable(readers)
-  const dropBefore = layout.dropTombstonesBeforeMs ?? -Infinity
-  const lastOffsets = new Map<string, number>()
-  await forEachOrdered(files, { ...wholeFile(layout), columns: new Set<TopicColumn>(['offset', 'key']) }, (view, order) => {
-    for (const row of order) {
-      const key = keyAt(view, row)
-      if (key !== null) lastOffsets.set(key, offsetAt(view, row)!)
-    }
-    return true
-  })
-  const writer = new TopicFileWriter(columns, { compressionLevel: mergedLevel, ...layout })
-  const cut = (): boolean => {
-    writer.cutIfFull()
-    return true
-  }
-  await forEachOrdered(files, { ...wholeFile(layout), betweenChunks: cut }, (view, order) => {
-    for (const row of order) {
-      const key = keyAt(view, row)
-      const offset = offsetAt(view, row)!
-      if (key === null || lastOffsets.get(key) !== offset) continue
-      if (lengthAt(view.value, row) < 0 && timestampMsAt(view, row) < dropBefore) continue
-      copyRow(view, row, offset, columns)
-    }
-    return true
-  })
-  return writer.finish()
-}
-
 /** Merged files stay: a better ratio is worth some time. */
-const mergedLevel = 3
+export const mergedLevel = 3
 
 /** All rows, in chunks of a quarter of a row group: row groups end between chunks. */
-function wholeFile(layout: FileLayout) {
+export function wholeFile(layout: FileLayout) {
   const { rowGroupBytes = rowGroupBytesDefault, rowGroupRows = rowGroupRowsDefault } = layout
   const chunkRows = Math.max(1, Math.floor(rowGroupRows / 4))
   return { fromOffset: 0, endOffset: Number.MAX_SAFE_INTEGER, chunkBytes: rowGroupBytes / 4, chunkRows }
 }
 
-/** The key's bytes, one per character. */
-function keyAt(view: RowView, row: number): string | null {
-  const column = view.key
-  if (column === null || !isValid(column.validity, row)) return null
-  const { buffer, byteOffset } = column.bytes
-  const start = column.offsets[row]!
-  return Buffer.from(buffer, byteOffset + start, column.offsets[row + 1]! - start).toString('latin1')
-}
-
 /** Columns that a file may have besides ours: the partition column, which some writers repeat in the file. */
 const ignoredColumns: ReadonlySet<string> = new Set([...topicColumns, 'partition'])
 
-async function openMergeable(readers: readonly RangeReader[]): Promise<OpenFile[]> {
+/** Throws NotMergeableError where writing the files again would lose something, and as `offsetRange`. */
+export async function openMergeable(readers: readonly RangeReader[]): Promise<OpenFile[]> {
   const files: OpenFile[] = []
   for (const reader of readers) {
     const file = await openFile(reader)

@@ -87,7 +87,7 @@ export async function forEachOrdered(files: readonly OpenFile[], options: Ordere
   for (const file of files) {
     if (!file.footer.columns.includes('offset')) continue
     for (const meta of file.footer.rowGroups) {
-      const group = new Group(file, meta)
+      const group = new Group(file, meta, options.columns !== undefined)
       await group.loadBounds()
       if (group.max >= fromOffset && group.min < endOffset) groups.push(group)
     }
@@ -135,14 +135,17 @@ class Group {
   rowsByOffset = new Int32Array(0)
   /** Every row has an offset, each above the one before: row numbers are their own order. */
   isInOrder = false
+  /** Few columns are wanted: the others are not even fetched. */
+  readonly #isNarrow: boolean
   #bytes: Uint8Array | null = null
   #loaded = false
   /** Columns that were decoded whole, null those that are for the library. */
   readonly #columns = new Map<string, ColumnView | null>()
 
-  constructor(file: OpenFile, meta: RowGroup) {
+  constructor(file: OpenFile, meta: RowGroup, isNarrow = false) {
     this.file = file
     this.meta = meta
+    this.#isNarrow = isNarrow
   }
 
   /** `max` is below `min` afterwards when no row has an offset. */
@@ -269,7 +272,7 @@ class Group {
   /** Bytes of the chunks of some columns, from one read where the row group is not large. */
   async #chunks(columns: ReadonlySet<string>): Promise<(chunk: ColumnChunk) => Uint8Array> {
     const { file, meta } = this
-    if (this.#bytes === null && meta.end - meta.start <= wholeRowGroupBytesMax) {
+    if (this.#bytes === null && !this.#isNarrow && meta.end - meta.start <= wholeRowGroupBytesMax) {
       this.#bytes = await readExactly(file.reader, meta.start, meta.end)
     }
     const whole = this.#bytes

@@ -7,7 +7,8 @@
 import type { ParquetInput } from './byte-source.ts'
 import type { DecodeFileOptions, DecodedFile } from './decode.ts'
 import type { EncodeOptions, EncodedFile } from './encode.ts'
-import type { KeyMergeOptions, OffsetMergeOptions, OffsetRange } from './merge.ts'
+import type { CollectKeysOptions, KeyMergedFile, KeyMergeOptions, SupersededOptions, SupersededRows } from './merge-by-key.ts'
+import type { OffsetMergeOptions, OffsetRange } from './merge.ts'
 import type { ParquetCompression } from './parquet-library.ts'
 import type { FileLayout, WrittenFile } from './topic-file-writer.ts'
 
@@ -28,8 +29,12 @@ export interface ParquetCodec {
   offsetRange(request: FileRequest): Promise<OffsetRange>
   /** One file with the rows of all `files` (of one partition), ascending by offset. Throws NotMergeableError where rows would be lost. */
   mergeByOffset(request: OffsetMergeRequest): Promise<WrittenFile>
-  /** As `mergeByOffset`, with the last row of each key only (log compaction). */
-  mergeByKey(request: KeyMergeRequest): Promise<WrittenFile>
+  /** Notes the last offset of each key of all `files`; gives the offset up to which there was room. */
+  collectKeys(request: CollectKeysRequest): Promise<number>
+  /** Rows of a file that later ones supersede; null where `mergeByKey` would throw NotMergeableError. */
+  countSuperseded(request: SupersededRequest): Promise<SupersededRows | null>
+  /** As `mergeByOffset`, without rows that later ones supersede (log compaction). */
+  mergeByKey(request: KeyMergeRequest): Promise<KeyMergedFile>
   /** An Arrow IPC stream (any schema) as a Parquet file, e.g. a checkpoint of the Delta log. */
   encodeArrowTable(ipc: Uint8Array, options?: ArrowTableOptions): Promise<Uint8Array>
   /** A whole Parquet file (any schema) as an Arrow IPC stream. */
@@ -58,6 +63,12 @@ export interface MergeRequest extends FileLayout {
 }
 
 export interface OffsetMergeRequest extends MergeRequest, OffsetMergeOptions {}
+
+export interface CollectKeysRequest extends CollectKeysOptions {
+  readonly files: readonly ParquetInput[]
+}
+
+export interface SupersededRequest extends FileRequest, SupersededOptions {}
 
 export interface KeyMergeRequest extends MergeRequest, KeyMergeOptions {}
 

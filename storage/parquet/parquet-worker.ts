@@ -4,7 +4,7 @@
  */
 import { parentPort } from 'node:worker_threads'
 import { stepBack } from './background-thread.ts'
-import type { ArrowTableOptions, KeyMergeRequest, OffsetMergeRequest } from './parquet-codec.ts'
+import type { ArrowTableOptions, CollectKeysRequest, KeyMergeRequest, OffsetMergeRequest, SupersededRequest } from './parquet-codec.ts'
 import type { DecodeFileOptions } from './decode.ts'
 import type { EncodeOptions } from './encode.ts'
 import { InlineParquet } from './inline-parquet.ts'
@@ -102,6 +102,10 @@ async function work({ job, name, request, files: wireFiles }: Job, transfer: Arr
       if (merged.parquet !== null) give(merged.parquet)
       return merged
     }
+    case 'collectKeys':
+      return await parquet.collectKeys({ ...(request as CollectKeysRequest), files })
+    case 'countSuperseded':
+      return await parquet.countSuperseded({ ...(request as SupersededRequest), file })
     case 'mergeByKey': {
       const merged = await parquet.mergeByKey({ ...(request as KeyMergeRequest), files })
       if (merged.parquet !== null) give(merged.parquet)

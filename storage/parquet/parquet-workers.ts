@@ -13,9 +13,11 @@ import type { ParquetInput } from './byte-source.ts'
 import type { DecodedFile } from './decode.ts'
 import type { EncodedFile } from './encode.ts'
 import { ParquetFormatError } from './footer.ts'
+import type { KeyMergedFile, SupersededRows } from './merge-by-key.ts'
 import type { OffsetRange } from './merge.ts'
 import type {
-  ArrowTableOptions, DecodeRequest, EncodeRequest, FileRequest, KeyMergeRequest, OffsetMergeRequest, ParquetCodec,
+  ArrowTableOptions, CollectKeysRequest, DecodeRequest, EncodeRequest, FileRequest, KeyMergeRequest, OffsetMergeRequest, ParquetCodec,
+  SupersededRequest,
 } from './parquet-codec.ts'
 import type { WrittenFile } from './topic-file-writer.ts'
 import { toWire } from './worker-messages.ts'
@@ -98,9 +100,19 @@ export class ParquetWorkers implements ParquetCodec {
     return await this.#submit<WrittenFile>('mergeByOffset', rest, files)
   }
 
-  async mergeByKey(request: KeyMergeRequest): Promise<WrittenFile> {
+  async collectKeys(request: CollectKeysRequest): Promise<number> {
     const { files, ...rest } = request
-    return await this.#submit<WrittenFile>('mergeByKey', rest, files)
+    return await this.#submit<number>('collectKeys', rest, files)
+  }
+
+  async countSuperseded(request: SupersededRequest): Promise<SupersededRows | null> {
+    const { file, ...rest } = request
+    return await this.#submit<SupersededRows | null>('countSuperseded', rest, [file])
+  }
+
+  async mergeByKey(request: KeyMergeRequest): Promise<KeyMergedFile> {
+    const { files, ...rest } = request
+    return await this.#submit<KeyMergedFile>('mergeByKey', rest, files)
   }
 
   async encodeArrowTable(ipc: Uint8Array, options: ArrowTableOptions = {}): Promise<Uint8Array> {

@@ -1,7 +1,8 @@
 /** What the pool and its workers tell each other. */
 import type { ParquetInput, RangeReader } from './byte-source.ts'
 
-export type JobName = 'encode' | 'decode' | 'offsetRange' | 'mergeByOffset' | 'mergeByKey' | 'encodeArrowTable' | 'decodeToArrow'
+export type JobName =
+  | 'encode' | 'decode' | 'offsetRange' | 'mergeByOffset' | 'collectKeys' | 'countSuperseded' | 'mergeByKey' | 'encodeArrowTable' | 'decodeToArrow'
 
 /** A file as a message: its bytes, or its size, and then the worker asks for ranges of file number `index` of the job. */
 export type WireFile = { readonly bytes: Uint8Array } | { readonly size: number; readonly index: number }

@@ -170,7 +170,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     const verdict = validateProduceBatch(records, options.origin === 'broker' ? { allowControl: true } : { deep: true, maxBytes: config.maxMessageBytes })
     if (verdict.kind !== 'ok') return refusal(verdict)
     const { header } = verdict
-    if (config.compacted && !isControl(header.attributes) && verdict.hasNullKey !== false) {
+    if (config.compaction !== undefined && !isControl(header.attributes) && verdict.hasNullKey !== false) {
       const refused = keylessRecords(records)
       if (refused !== null) return refused
     }
@@ -514,6 +514,18 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     const next = this.#entries[at]
     this.#oldestUnflushedMs = next !== undefined && next.ref !== null ? this.#host.env.clock.monotonic() : null
     this.#dropHead()
+  }
+
+  /** Rows of the table below `below` were compacted: what memory has of them gives way, so that readers see the table. */
+  forgetFlushed(below: Offset): void {
+    const end = Math.min(below, this.#flushed)
+    const stale: BatchEntry[] = []
+    for (let i = this.#head; i < this.#entries.length && this.#entries[i]!.lastOffset < end; i++) stale.push(this.#entries[i]!)
+    for (const entry of stale) {
+      if (!entry.resident) continue
+      this.#host.cache.released(entry.sizeBytes)
+      entry.evict()
+    }
   }
 
   /** A batch left the cache; what the table has too is forgotten with it. */

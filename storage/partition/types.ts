@@ -9,12 +9,24 @@ export interface TopicLogConfig {
   readonly timestampAfterMaxMs: number
   /** `producer` keeps what clients sent; cold reads then rebuild with zstd-free `none`. */
   readonly compression: 'producer' | 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd'
-  /** Latest value per key (`cleanup.policy=compact`): records without key are refused. */
-  readonly compacted: boolean
+  /** Latest value per key: records without key are refused. Absent where the cleanup policy lacks `compact`. */
+  readonly compaction?: CompactionConfig
   /** Absent where the cleanup policy lacks `delete`: nothing is removed by age or size, nor on request. */
   readonly retention?: { /** -1: for ever. */ readonly ms: number; /** Of each partition; -1: no limit. */ readonly bytes: number }
   readonly flushIntervalMs: number
   readonly flushBytes: number
+}
+
+/** When rows give way to later ones of the same key. */
+export interface CompactionConfig {
+  /** Share of dirty bytes in the table above which it is compacted. */
+  readonly minDirtyRatio: number
+  /** How long tombstones stay at least once the records that they delete are gone. */
+  readonly deleteRetentionMs: number
+  /** Records that are younger are not compacted. */
+  readonly minLagMs: number
+  /** Records that are older are compacted whatever the ratio. */
+  readonly maxLagMs: number
 }
 
 export type AppendOutcome =

@@ -140,7 +140,6 @@ export class SimBroker {
       timestampBeforeMaxMs: Number.MAX_SAFE_INTEGER,
       timestampAfterMaxMs: Number.MAX_SAFE_INTEGER,
       compression: 'producer',
-      compacted: false,
     }
   }
 

@@ -15,7 +15,7 @@ import type { OffsetRange } from '../../storage/parquet/merge.ts'
 import type { DecodeRequest, EncodeRequest, FileRequest, MergeRequest, ParquetCodec } from '../../storage/parquet/parquet-codec.ts'
 import type { WrittenFile } from '../../storage/parquet/topic-file-writer.ts'
 
-type Codec = Pick<ParquetCodec, 'encode' | 'decode' | 'offsetRange' | 'mergeByOffset' | 'mergeByKey'>
+type Codec = Pick<ParquetCodec, 'encode' | 'decode' | 'offsetRange' | 'mergeByOffset' | 'collectKeys' | 'countSuperseded' | 'mergeByKey'>
 
 interface Row extends DecodedRecord {
   readonly type: TimestampType
@@ -52,9 +52,21 @@ export class StandInParquet implements Codec {
     return written(sorted((await Promise.all(request.files.map(bytesOf))).flatMap(rowsOf)))
   }
 
-  async mergeByKey(): Promise<WrittenFile> {
-    throw new Error('no topic of the simulation is compacted')
+  async collectKeys(): Promise<never> {
+    return notCompacted()
   }
+
+  async countSuperseded(): Promise<never> {
+    return notCompacted()
+  }
+
+  async mergeByKey(): Promise<never> {
+    return notCompacted()
+  }
+}
+
+function notCompacted(): never {
+  throw new Error('no topic of the simulation is compacted')
 }
 
 async function bytesOf(file: ParquetInput): Promise<Uint8Array> {

@@ -11,7 +11,7 @@ import type { BrokerSettings } from './sim-broker.ts'
 import { SimEnv } from './sim-env.ts'
 import { StandInParquet } from './stand-in-parquet.ts'
 
-export type SimulatedParquet = Pick<ParquetCodec, 'encode' | 'decode' | 'offsetRange' | 'mergeByOffset' | 'mergeByKey'>
+export type SimulatedParquet = Pick<ParquetCodec, 'encode' | 'decode' | 'offsetRange' | 'mergeByOffset' | 'collectKeys' | 'countSuperseded' | 'mergeByKey'>
 
 /** One for all runs: their working memory is large, and they keep nothing between two calls. */
 const realParquet = new InlineParquet()

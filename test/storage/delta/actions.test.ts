@@ -69,7 +69,7 @@ describe('actions', () => {
 describe('statistics', () => {
   test('are read back, and unknown where they make no sense', () => {
     const stats = encodeStats({ numRecords: 3, minOffset: 5, maxOffset: 9, minTimestampMs: 0, maxTimestampMs: 1_700_000_000_123 })
-    const { maxTimestampMs, ...rest } = parseStats(stats)
+    const { maxTimestampMs, minTimestampMs, nullValues, ...rest } = parseStats(stats)
     assert.deepEqual(rest, { records: 3, nullOffsets: 0, range: { kind: 'known', first: 5, last: 9 } })
     assert.ok(maxTimestampMs !== undefined && maxTimestampMs >= 1_700_000_000_123)
     assert.match(stats, /"timestamp":"2023-11-14T22:13:20.123Z"/)
@@ -88,7 +88,7 @@ describe('statistics', () => {
       numRecords: 2,
       minValues: { offset: 1, timestamp: '1970-01-01T00:00:00.001Z' },
       maxValues: { offset: 2, timestamp: '1970-01-01T00:00:00.003Z' },
-      nullCount: { offset: 0, timestamp: 1 },
+      nullCount: { offset: 0, timestamp: 1, value: 0 },
     })
     assert.doesNotMatch(fileStats({ ...written, maxTimestampMicros: 9e18 }), /timestamp":"/)
     assert.doesNotMatch(fileStats({ ...written, minTimestampMicros: -9e18 }), /timestamp":"/)

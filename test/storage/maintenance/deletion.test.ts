@@ -44,7 +44,6 @@ async function startEngine(store: MemoryStore, settings: Settings = {}): Promise
         timestampBeforeMaxMs: Number.MAX_SAFE_INTEGER,
         timestampAfterMaxMs: Number.MAX_SAFE_INTEGER,
         compression: 'producer',
-        compacted: false,
         flushIntervalMs: settings.flushIntervalMs ?? 5,
         flushBytes: 1 << 20,
         retention: settings.retention ?? { ms: -1, bytes: -1 },
@@ -226,7 +225,7 @@ describe('retention', () => {
 describe('retainedFrom', () => {
   const file = (first: number, last: number, more: Partial<TableFile> = {}): TableFile => ({
     key: `f${first}`, path: `f${first}`, partition: 0, partitionValue: '0', bytes: 100, modifiedMs: 0, records: last - first + 1, nullOffsets: 0,
-    maxTimestampMs: last, range: { kind: 'known', first, last }, first, last, hasDeletionVector: false, addedAt: 0, ...more,
+    nullValues: 0, minTimestampMs: first, maxTimestampMs: last, range: { kind: 'known', first, last }, first, last, hasDeletionVector: false, addedAt: 0, ...more,
   })
   const start = (files: readonly TableFile[], limits: Partial<RetentionLimits>, more: object = {}): number | null =>
     retainedFrom({ files, logStartOffset: 0, flushedOffset: 1000, unflushedBytes: 0, ...more }, { expiredBeforeMs: null, bytesMax: null, ...limits })

@@ -32,7 +32,6 @@ async function startEngine(store: ObjectStore, troubles: string[] = []): Promise
         timestampBeforeMaxMs: Number.MAX_SAFE_INTEGER,
         timestampAfterMaxMs: Number.MAX_SAFE_INTEGER,
         compression: 'producer',
-        compacted: false,
         flushIntervalMs: 10,
         flushBytes: 1 << 20,
       }),

@@ -5,23 +5,14 @@ import {
 } from 'apache-arrow'
 import type { Vector } from 'apache-arrow'
 import * as fc from 'fast-check'
-import { encodeBatch } from '../../../protocol/records/encoder.ts'
 import { footerOf } from '../../../storage/parquet/footer.ts'
 import { InlineParquet } from '../../../storage/parquet/inline-parquet.ts'
+import { KeyOffsets } from '../../../storage/parquet/key-offsets.ts'
 import { NotMergeableError } from '../../../storage/parquet/parquet-codec.ts'
 import { anyBatches, plainBatches, plainFile, plainRecords, utf8 } from './sample-records.ts'
 
 const parquet = new InlineParquet()
 const all = { partition: 0, fromOffset: 0, endOffset: Number.MAX_SAFE_INTEGER, compression: 'snappy' } as const
-
-function keyed(baseOffset: number, records: readonly [number, string | null, string | null][]): Uint8Array {
-  return encodeBatch({
-    baseOffset,
-    records: records.map(([timestamp, key, value]) => ({
-      timestamp, key: key === null ? null : utf8(key), value: value === null ? null : utf8(value),
-    })),
-  })
-}
 
 async function rowsOf(file: Uint8Array) {
   return plainFile(await parquet.decode({ file, fromOffset: 0, maxBytes: 1e9 }))
@@ -83,25 +74,7 @@ test('files that would lose rows or columns are not merged', async () => {
   const withoutOffset = await table({ offset: vectorFromArray([1n, null], new Int64()) })
   await assert.rejects(parquet.mergeByOffset({ files: [withoutOffset], compression: 'none' }), NotMergeableError)
   const extra = await table({ offset: vectorFromArray([1n], new Int64()), price: vectorFromArray([utf8('x')], new Binary()) })
-  await assert.rejects(parquet.mergeByKey({ files: [extra], compression: 'none' }), NotMergeableError)
-})
-
-test('merging by key keeps the last row of each key and drops old tombstones', async () => {
-  const older = keyed(0, [[1, 'a', 'a1'], [2, 'b', 'b1'], [3, 'c', 'c1'], [4, '', 'empty key'], [5, null, 'no key']])
-  const newer = keyed(10, [[100, 'b', null], [200, 'c', null], [300, 'a', 'a2'], [400, 'd', 'd1'], [500, 'd', '']])
-  const files = await Promise.all([newer, older].map(async (one) => (await parquet.encode({ ...all, batches: [one] })).parquet!))
-  const kept = async (dropTombstonesBeforeMs?: number) => {
-    const options = dropTombstonesBeforeMs === undefined ? {} : { dropTombstonesBeforeMs }
-    return (await rowsOf((await parquet.mergeByKey({ files, compression: 'none', ...options })).parquet!)).map((row) => row.offset)
-  }
-  assert.deepEqual(await kept(), [3, 10, 11, 12, 14])
-  assert.deepEqual(await kept(200), [3, 11, 12, 14])
-  assert.deepEqual(await kept(201), [3, 12, 14])
-})
-
-test('nothing left is no file', async () => {
-  const batches = [encodeBatch({ baseOffset: 0, records: [{ timestamp: 1, key: utf8('a'), value: null }] })]
-  const { parquet: file } = await parquet.encode({ ...all, batches })
-  const merged = await parquet.mergeByKey({ files: [file!], compression: 'none', dropTombstonesBeforeMs: 2 })
-  assert.deepEqual([merged.parquet, merged.rows], [null, 0])
+  const { memory: keys } = KeyOffsets.create(10, 1 << 20)
+  await assert.rejects(parquet.mergeByKey({ files: [extra], compression: 'none', keys, endOffset: 10, dropTombstones: false }), NotMergeableError)
+  assert.equal(await parquet.countSuperseded({ file: extra, keys, endOffset: 10, withTombstones: false }), null)
 })

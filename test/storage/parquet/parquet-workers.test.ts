@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { tableFromArrays, tableFromIPC, tableToIPC } from 'apache-arrow'
+import { KeyOffsets } from '../../../storage/parquet/key-offsets.ts'
 import type { ArrowTableOptions } from '../../../storage/parquet/parquet-codec.ts'
 import { ParquetWorkerError, ParquetWorkers } from '../../../storage/parquet/parquet-workers.ts'
 import type { ParquetMetric } from '../../../storage/parquet/parquet-workers.ts'
@@ -25,7 +26,12 @@ test('batches go through the threads and come back', async () => {
   assert.deepEqual(plainFile(part), plainRecords(batches))
   assert.deepEqual(plainRecords(slices), plainRecords(batches))
   assert.equal((await workers.mergeByOffset({ files: [file.parquet!], compression: 'zstd' })).rows, 1000)
-  assert.equal((await workers.mergeByKey({ files: [file.parquet!], compression: 'zstd' })).rows, 7)
+  const keys = KeyOffsets.create(100, 1 << 20).memory
+  assert.equal(await workers.collectKeys({ files: [file.parquet!], keys, fromOffset: 0, endOffset: 1000 }), 1000)
+  const kept = { files: [file.parquet!], compression: 'zstd', keys, endOffset: 1000, dropTombstones: false } as const
+  assert.equal((await workers.mergeByKey(kept)).rows, 7)
+  const { superseded } = (await workers.countSuperseded({ file: file.parquet!, keys, endOffset: 1000, withTombstones: true }))!
+  assert.equal(superseded + 7, file.rows)
   assert.equal((await workers.offsetRange({ file: file.parquet! })).maxOffset, 999)
 })
 

@@ -7,6 +7,8 @@ import { recordsOf } from '../../../protocol/records/record.ts'
 import { simEpochMs } from '../../simulation/sim-env.ts'
 import { Durability, TestHost, append, batchOf, idempotent, offsetsOf, openLog, read, record } from './support.ts'
 
+const compaction = { minDirtyRatio: 0.5, deleteRetentionMs: 0, minLagMs: 0, maxLagMs: Number.MAX_SAFE_INTEGER }
+
 describe('append', () => {
   it('gives offsets in the order of calls, and writes them and the leader epoch into the batch', () => {
     const host = new TestHost()
@@ -42,8 +44,8 @@ describe('append', () => {
       [batchOf([], { records: [record('a', simEpochMs + 7_200_000)] }), 'invalidTimestamp'],
       [batchOf([], { records: [record('a', simEpochMs - 7_200_000)] }), 'invalidTimestamp', { timestampBeforeMaxMs: 3_600_000 }],
       [batchOf([], { records: [record('a', 2 ** 51)] }), 'invalidTimestamp', { timestampAfterMaxMs: Number.MAX_SAFE_INTEGER }],
-      [batchOf([], { records: [{ timestamp: simEpochMs, key: null, value: null }] }), 'invalidRecord', { compacted: true }],
-      [batchOf([], { codec: 1, records: [{ timestamp: simEpochMs, key: null, value: null }] }), 'invalidRecord', { compacted: true }],
+      [batchOf([], { records: [{ timestamp: simEpochMs, key: null, value: null }] }), 'invalidRecord', { compaction }],
+      [batchOf([], { codec: 1, records: [{ timestamp: simEpochMs, key: null, value: null }] }), 'invalidRecord', { compaction }],
     ]
     for (const [bytes, kind, overrides] of cases) {
       const host = new TestHost()

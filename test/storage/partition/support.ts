@@ -21,7 +21,6 @@ export const config: TopicLogConfig = {
   timestampBeforeMaxMs: Number.MAX_SAFE_INTEGER,
   timestampAfterMaxMs: 3_600_000,
   compression: 'producer',
-  compacted: false,
   flushIntervalMs: 1000,
   flushBytes: 1_000_000,
 }

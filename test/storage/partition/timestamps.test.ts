@@ -24,7 +24,6 @@ function logWithoutTimeLimits(): StoredPartitionLog {
     timestampBeforeMaxMs: Number.MAX_SAFE_INTEGER,
     timestampAfterMaxMs: Number.MAX_SAFE_INTEGER,
     compression: 'producer',
-    compacted: false,
     flushIntervalMs: 1000,
     flushBytes: 1024,
   })
