@@ -74,7 +74,7 @@ const topicSettings = {
   'log.cleaner.enable': kafka(flag(true, 'Whether topics are compacted whose cleanup policy says so.')),
   'log.cleaner.backoff.ms': kafka(long(15 * second, 1, 'How often compacted topics are looked at for what is worth compacting.')),
   'log.cleaner.dedupe.buffer.size': kafka(
-    integer(128 * MiB, 4 * KiB, int32Max, 'Memory for the keys that one pass over a partition takes up, about 30 bytes each; used while a topic is compacted.'),
+    integer(128 * MiB, 4 * KiB, 4096 * MiB, 'Memory for the keys that one pass over a partition takes up, about 30 bytes each; used while a topic is compacted.'),
   ),
   'log.cleaner.min.cleanable.ratio': kafka(ratio(0.5, 'Share of not yet compacted bytes above which a partition is compacted.')),
   'log.cleaner.min.compaction.lag.ms': kafka(long(0, 0, 'Age below which records are not compacted.')),

@@ -61,18 +61,27 @@ export function isCleaningDue(topic: CompactedTopic, nowMs: number): boolean {
   return topic.table.isLoaded && topic.logs.some((log) => planOf(topic, log, nowMs) !== null)
 }
 
-/** One pass over each partition that needs it; null when none did, or all was done in vain. Throws StoreError, and what Parquet throws. */
+/**
+ * One pass over each partition that needs it; null when none did, or all was done in vain. One that fails does not keep the others from theirs; then
+ * throws StoreError, or what Parquet throws.
+ */
 export async function compactByKey(topic: CompactedTopic, deps: KeyCompactionDependencies): Promise<KeyCompactionResult | null> {
   let files = 0
   let rowsDropped = 0
+  const failures: unknown[] = []
   for (const log of topic.logs) {
     if (isOver(topic, deps)) break
     const plan = planOf(topic, log, deps.env.clock.now())
     if (plan === null) continue
-    const done = await new CleaningPass(topic, log, plan, deps).run()
-    files += done.files
-    rowsDropped += done.rowsDropped
+    try {
+      const done = await new CleaningPass(topic, log, plan, deps).run()
+      files += done.files
+      rowsDropped += done.rowsDropped
+    } catch (error) {
+      failures.push(error)
+    }
   }
+  if (failures.length > 0) throw failures[0]
   return files === 0 ? null : { files, rowsDropped }
 }
 
