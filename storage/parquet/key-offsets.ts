@@ -19,6 +19,8 @@ export class KeyOffsets {
   readonly #offsets: Float64Array
   readonly #hashes: Uint32Array
   readonly #keysMax: number
+  /** Of the key that was looked for last. */
+  readonly #digest = new Uint32Array(4)
 
   constructor(memory: SharedArrayBuffer) {
     const places = Math.floor((memory.byteLength - headBytes) / placeBytes)
@@ -42,26 +44,32 @@ export class KeyOffsets {
 
   /** The last offset that was put for the key, -1 for none. */
   get(key: Uint8Array): number {
-    return this.#offsets[this.#placeOf(hash('sha256', key, 'buffer'))]! - 1
+    return this.#offsets[this.#placeOf(key)]! - 1
   }
 
   /** Notes that the key occurs at the offset. False when there is no room for another key. */
   put(key: Uint8Array, offset: number): boolean {
-    const digest = hash('sha256', key, 'buffer')
-    const place = this.#placeOf(digest)
+    const place = this.#placeOf(key)
     const known = this.#offsets[place]!
     if (known === 0) {
       if (this.size >= this.#keysMax) return false
       this.#count[0]!++
-      for (let i = 0; i < 4; i++) this.#hashes[place * 4 + i] = digest.readUInt32LE(i * 4)
+      this.#hashes.set(this.#digest, place * 4)
     }
     if (offset + 1 > known) this.#offsets[place] = offset + 1
     return true
   }
 
-  /** Where the key is, or where it would go. */
-  #placeOf(digest: Buffer): number {
-    const [a, b, c, d] = [0, 4, 8, 12].map((at) => digest.readUInt32LE(at)) as [number, number, number, number]
+  /** Where the key is, or where it would go; its hash is in `#digest` then. */
+  #placeOf(key: Uint8Array): number {
+    // As text, because a buffer for each key costs several times what the hash does.
+    const text = hash('sha256', key, 'binary')
+    const digest = this.#digest
+    for (let i = 0; i < 4; i++) digest[i] = wordAt(text, i * 4)
+    const a = digest[0]!
+    const b = digest[1]!
+    const c = digest[2]!
+    const d = digest[3]!
     const offsets = this.#offsets
     const hashes = this.#hashes
     for (let place = Math.floor((a / two32) * offsets.length); ; place = place + 1 < offsets.length ? place + 1 : 0) {
@@ -70,4 +78,9 @@ export class KeyOffsets {
       if (hashes[at] === a && hashes[at + 1] === b && hashes[at + 2] === c && hashes[at + 3] === d) return place
     }
   }
+}
+
+/** Four bytes of a text that has one in each character. */
+function wordAt(text: string, at: number): number {
+  return (text.charCodeAt(at) << 24) | (text.charCodeAt(at + 1) << 16) | (text.charCodeAt(at + 2) << 8) | text.charCodeAt(at + 3)
 }

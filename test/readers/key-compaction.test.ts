@@ -140,6 +140,32 @@ describe('compacted topics', { skip: noDeltaReaders }, () => {
     for (const one of [client, again]) one.close()
   })
 
+  test('delta-rs optimizes and deletes all the while: whoever loses begins again, and no newest record is lost', async () => {
+    const client = await TopicClient.connect(broker)
+    await client.create('shared', PARTITIONS, eager)
+    const workload = new KeyedWorkload(3)
+    await workload.produce(client, 'shared', 20)
+    const { table } = await flushed(broker, 'shared')
+    let optimized = 0
+    for (let round = 0; round < 12; round++) {
+      for (let n = 0; n < 12; n++) await workload.produce(client, 'shared', 20)
+      try {
+        await reader.ask({ op: 'optimize', table: table.location })
+        optimized++
+      } catch (error) {
+        // Files of its were compacted under its hands.
+        assert.match(String(error), /conflict|concurrent|transaction/i)
+      }
+    }
+    assert.ok(optimized > 0)
+    await flushed(broker, 'shared')
+    await assertCompacts(reader, table.location, workload)
+    await reader.ask({ op: 'delete', table: table.location, where: 'partition = 0' })
+    const left = await eventually('consumers see the deletion', async () => ((await client.consume('shared', 0)).records.length === 0 ? await client.consume('shared', 1) : null))
+    assertSameRecords(left.records, workload.expected(1), 'the other partition')
+    client.close()
+  })
+
   test('kill -9 in the middle of compacting, again and again: no newest record is lost or doubled', async () => {
     const random = seededRandom(Number(process.env['BAYOU_TEST_SEED'] ?? Date.now() % 1e9))
     const workload = new KeyedWorkload(2)
