@@ -16,8 +16,8 @@ const day = 24 * hour
 
 /** What `profile` stands for; a setting that is given itself wins over its preset. */
 export const presets = {
-  'low-latency': { 'lane.linger.ms': 2, 'lane.inflight.max': 4, 'table.flush.interval.ms': second },
-  'low-cost': { 'lane.linger.ms': 200, 'lane.inflight.max': 4, 'table.flush.interval.ms': 10 * second },
+  'low-latency': { 'lane.linger.ms': 2, 'lane.inflight.max': 4, 'table.flush.interval.ms': second, 'log.cleaner.backoff.ms': 15 * second },
+  'low-cost': { 'lane.linger.ms': 200, 'lane.inflight.max': 4, 'table.flush.interval.ms': 10 * second, 'log.cleaner.backoff.ms': 5 * minute },
 } as const satisfies Record<string, Record<string, number>>
 
 const usual = presets['low-latency']
@@ -72,7 +72,7 @@ const topicSettings = {
   'log.retention.bytes': kafka(long(-1, -1, 'Size of a partition beyond which the oldest records are deleted; -1 is no limit.')),
   'log.retention.check.interval.ms': kafka(long(5 * minute, 1, 'How often records are looked for that topics no longer keep.')),
   'log.cleaner.enable': kafka(flag(true, 'Whether topics are compacted whose cleanup policy says so.')),
-  'log.cleaner.backoff.ms': kafka(long(15 * second, 1, 'How often compacted topics are looked at for what is worth compacting.')),
+  'log.cleaner.backoff.ms': kafka(long(usual['log.cleaner.backoff.ms'], 1, 'How often compacted topics are looked at for what is worth compacting.')),
   'log.cleaner.dedupe.buffer.size': kafka(
     integer(128 * MiB, 4 * KiB, 4096 * MiB, 'Memory for the keys that one pass over a partition takes up, about 30 bytes each; used while a topic is compacted.'),
   ),

@@ -19,6 +19,7 @@ import type {
   ArrowTableOptions, CollectKeysRequest, DecodeRequest, EncodeRequest, FileRequest, KeyMergeRequest, OffsetMergeRequest, ParquetCodec,
   SupersededRequest,
 } from './parquet-codec.ts'
+import { NotMergeableError } from './parquet-codec.ts'
 import type { WrittenFile } from './topic-file-writer.ts'
 import { toWire } from './worker-messages.ts'
 import type { Ask, BatchChunk, FromWorker, JobName, ToWorker, WireError } from './worker-messages.ts'
@@ -365,10 +366,11 @@ function copyFor(bytes: Uint8Array, transfer: ArrayBuffer[]): Uint8Array {
   return copy
 }
 
-const formatErrors: ReadonlySet<string> = new Set([ParquetFormatError.name, 'UnsupportedColumnError', 'NotMergeableError'])
+const formatErrors: ReadonlySet<string> = new Set([ParquetFormatError.name, 'UnsupportedColumnError'])
 
 function errorOf(job: Job, error: WireError): unknown {
   if (error.ask !== null && job.refusals.has(error.ask)) return job.refusals.get(error.ask)
+  if (error.name === NotMergeableError.name) return new NotMergeableError(error.message)
   const cause = new Error(error.message)
   cause.name = error.name
   if (error.stack !== undefined) cause.stack = error.stack

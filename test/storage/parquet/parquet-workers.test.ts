@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { tableFromArrays, tableFromIPC, tableToIPC } from 'apache-arrow'
 import { KeyOffsets } from '../../../storage/parquet/key-offsets.ts'
+import { NotMergeableError } from '../../../storage/parquet/parquet-codec.ts'
 import type { ArrowTableOptions } from '../../../storage/parquet/parquet-codec.ts'
 import { ParquetWorkerError, ParquetWorkers } from '../../../storage/parquet/parquet-workers.ts'
 import type { ParquetMetric } from '../../../storage/parquet/parquet-workers.ts'
@@ -33,6 +34,12 @@ test('batches go through the threads and come back', async () => {
   const { superseded } = (await workers.countSuperseded({ file: file.parquet!, keys, endOffset: 1000, withTombstones: true }))!
   assert.equal(superseded + 7, file.rows)
   assert.equal((await workers.offsetRange({ file: file.parquet! })).maxOffset, 999)
+})
+
+test('a file that must not be written again is told from one that is damaged', async () => {
+  const other = await workers.encodeArrowTable(tableToIPC(tableFromArrays({ offset: BigInt64Array.of(1n), price: Float64Array.of(2) }), 'stream'))
+  await assert.rejects(workers.mergeByOffset({ files: [other], compression: 'none' }), NotMergeableError)
+  await assert.rejects(workers.mergeByOffset({ files: [other.subarray(1000)], compression: 'none' }), ParquetWorkerError)
 })
 
 test('more bytes than are copied at one go', async () => {

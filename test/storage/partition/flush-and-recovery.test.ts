@@ -49,6 +49,26 @@ describe('flush', () => {
     await host.settle()
     assert.deepEqual(bordersOf(log, 1_000_000), [1, 2])
   })
+
+  it('gives way to the table in memory where the table was compacted, and only there', async () => {
+    const host = new TestHost()
+    const log = openLog(host)
+    for (const text of ['a', 'b', 'c', 'd']) append(log, batchOf([text]))
+    await host.settle()
+    log.markFlushed(3)
+    host.cold.batches = [batchOf(['b'], { baseOffset: 1 }), batchOf(['c'], { baseOffset: 2 })]
+    assert.deepEqual(offsetsOf(await read(log, 0)), [0, 1, 2, 3])
+    const { bytes } = host.cache
+    log.forgetFlushed(2)
+    assert.equal(host.cache.bytes, bytes - 2 * batchOf(['a']).length)
+    assert.deepEqual(offsetsOf(await read(log, 2)), [2, 3], 'not below the end: from memory')
+    const reads = host.cold.reads
+    assert.equal(offsetsOf(await read(log, 0))[0], 1)
+    assert.equal(host.cold.reads, reads + 1)
+    log.forgetFlushed(100)
+    assert.deepEqual(offsetsOf(await read(log, 3)), [3], 'what is not flushed stays')
+    assert.equal(host.cache.bytes, batchOf(['d']).length)
+  })
 })
 
 describe('checkpoint and recovery', () => {
