@@ -15,6 +15,7 @@ import { isAppendOnly } from '../delta/schema.ts'
 import { dataFileKey } from '../delta/snapshot.ts'
 import type { TableFile } from '../delta/snapshot.ts'
 import { cleanAppId } from '../delta/table.ts'
+import type { ParquetInput } from '../parquet/byte-source.ts'
 import { KeyOffsets } from '../parquet/key-offsets.ts'
 import type { KeyMergedFile } from '../parquet/merge-by-key.ts'
 import type { ParquetCodec } from '../parquet/parquet-codec.ts'
@@ -52,6 +53,8 @@ export interface KeyCompactionResult {
   readonly rowsDropped: number
 }
 
+/** Small files that a pass keeps from one step to the next, so that they are fetched once. */
+const KEPT_BYTES_MAX = 32 * 1024 * 1024
 /** Of one job: files that are read together, and files that become one. A file that is larger goes alone. */
 const JOB_BYTES_MAX = 64 * 1024 * 1024
 const JOB_FILES_MAX = 256
@@ -121,6 +124,8 @@ class CleaningPass {
   readonly #plan: CleaningPlan
   readonly #deps: KeyCompactionDependencies
   readonly #keys: KeyOffsets
+  readonly #kept = new Map<TableFile, Uint8Array>()
+  #keptBytes = 0
   /** Where the transaction stood when the pass began. */
   readonly #txn: number | null
   #end: Offset
@@ -173,7 +178,7 @@ class CleaningPass {
     for (let at = 0; at < dirty.length && !this.#isOver; ) {
       const files = portion(dirty, at)
       at += files.length
-      const inputs = await inputsOf(this.#topic.table, files, this.#deps.store)
+      const inputs = await this.#inputs(files)
       const reached = await this.#deps.parquet.collectKeys({ files: inputs, keys: this.#keys.memory, fromOffset, endOffset })
       if (reached === endOffset) continue
       // Files that others wrote may overlap: those behind were not looked at.
@@ -205,7 +210,7 @@ class CleaningPass {
     const wantsTombstones = (!clean || isOldFile(file, tombstonesBeforeMs)) && file.nullValues !== 0
     const known = wantsTombstones && file.nullValues !== undefined
     if (this.#end === fromOffset && (known || !wantsTombstones)) return { file, clean, superseded: false, tombstones: wantsTombstones }
-    const [input] = await inputsOf(this.#topic.table, [file], this.#deps.store)
+    const [input] = await this.#inputs([file])
     const withTombstones = wantsTombstones && !known
     const rows = await this.#deps.parquet.countSuperseded({ file: input!, keys: this.#keys.memory, endOffset: this.#end, withTombstones })
     if (rows === null) return null
@@ -214,10 +219,10 @@ class CleaningPass {
 
   /** False when somebody else's change came first. */
   async #rewrite(group: Group, txns: readonly TxnStep[]): Promise<boolean> {
-    const { env, store, parquet, options } = this.#deps
+    const { env, parquet, options } = this.#deps
     const { table } = this.#topic
     const { files, dropTombstones } = group
-    const inputs = await inputsOf(table, files, store)
+    const inputs = await this.#inputs(files)
     const merged = await parquet.mergeByKey({
       files: inputs, compression: options.parquetCompression, keys: this.#keys.memory, endOffset: this.#end, dropTombstones,
     })
@@ -237,6 +242,18 @@ class CleaningPass {
     this.#files += files.length
     this.#rowsDropped += merged.dropped
     return true
+  }
+
+  async #inputs(files: readonly TableFile[]): Promise<ParquetInput[]> {
+    const missing = files.filter((file) => !this.#kept.has(file))
+    const read = await inputsOf(this.#topic.table, missing, this.#deps.store)
+    const inputs = new Map<TableFile, ParquetInput>(missing.map((file, i) => [file, read[i]!]))
+    for (const [file, input] of inputs) {
+      if (!(input instanceof Uint8Array) || this.#keptBytes + input.length > KEPT_BYTES_MAX) continue
+      this.#kept.set(file, input)
+      this.#keptBytes += input.length
+    }
+    return files.map((file) => inputs.get(file) ?? this.#kept.get(file)!)
   }
 
   #steps(): TxnStep[] {

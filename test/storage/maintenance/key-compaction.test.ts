@@ -181,6 +181,20 @@ describe('a pass of compaction by key', () => {
     assert.deepEqual(await world.rows(), world.newest())
   }))
 
+  test('small files are fetched once in a pass', () => inWorld(async (world) => {
+    for (let n = 0; n < 5; n++) await world.flush('a', `key ${n}`)
+    const fetched: string[] = []
+    const get = world.store.get.bind(world.store)
+    world.store.get = async (key) => {
+      if (key.endsWith('.parquet')) fetched.push(key)
+      return await get(key)
+    }
+    await world.clean()
+    assert.equal(fetched.length, 5)
+    assert.equal(new Set(fetched).size, 5)
+    assert.deepEqual(await world.rows(), world.newest())
+  }))
+
   test('readers of the table see that rows are deleted: dataChange, and a version that counts for caches', () => inWorld(async (world) => {
     await world.flush('a', 'a')
     await world.clean()
