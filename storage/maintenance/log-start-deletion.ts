@@ -2,8 +2,7 @@
  * Rows below the log start leave the table (DeleteRecords, retention): whole files, and of a file across the log start the rows below it. One
  * commit for all partitions of a topic, with dataChange=true: other readers of the table are meant to see the rows go.
  */
-import type { AddFile } from '../delta/actions.ts'
-import { encodePath } from '../delta/actions.ts'
+import { decodePath } from '../delta/actions.ts'
 import type { TableChange } from '../delta/change.ts'
 import { isMergeable } from '../delta/compaction.ts'
 import { dataFileKey } from '../delta/snapshot.ts'
@@ -14,10 +13,9 @@ import type { ObjectStore } from '../objects/object-store.ts'
 import type { ParquetInput } from '../parquet/byte-source.ts'
 import { NotMergeableError } from '../parquet/parquet-codec.ts'
 import type { ParquetCodec } from '../parquet/parquet-codec.ts'
-import { dataFilePath } from '../paths.ts'
 import type { Offset } from '../types.ts'
-import { fileStats } from './file-stats.ts'
-import { removalOf } from './rewriting.ts'
+import { removalOf, writeFile } from './rewriting.ts'
+import type { NewFile } from './rewriting.ts'
 
 export interface TrimmedTopic {
   readonly table: DeltaTable
@@ -34,12 +32,6 @@ export interface DeletionDependencies {
   readonly options: { readonly parquetCompression: 'zstd' | 'snappy' | 'none' }
 }
 
-interface Rewritten {
-  readonly key: string
-  readonly add: AddFile
-  readonly parquet: Uint8Array
-}
-
 /** What was done, or null when there was nothing to do. Rejects when the table changed meanwhile or the store failed: then call again. */
 export async function deleteBelowLogStarts(
   topic: TrimmedTopic,
@@ -49,7 +41,7 @@ export async function deleteBelowLogStarts(
   await topic.ensureTable()
   const { table } = topic
   const removed: TableFile[] = []
-  const rewritten: Rewritten[] = []
+  const rewritten: NewFile[] = []
   for (const { partition, logStartOffset } of topic.logs) {
     if (logStartOffset === 0) continue
     for (const file of table.snapshot.files(partition)) {
@@ -76,26 +68,15 @@ export async function deleteBelowLogStarts(
 }
 
 /** The rows of a file from an offset on, as a new file that no commit refers to yet; null when there are none. */
-async function rewrite(table: DeltaTable, file: TableFile, partition: number, fromOffset: Offset, deps: DeletionDependencies): Promise<Rewritten | null> {
-  const { env, store, parquet, options } = deps
+async function rewrite(table: DeltaTable, file: TableFile, partition: number, fromOffset: Offset, deps: DeletionDependencies): Promise<NewFile | null> {
+  const { store, parquet, options } = deps
   const kept = await parquet.mergeByOffset({ files: [inputOf(table, file, store)], compression: options.parquetCompression, fromOffset })
-  if (kept.parquet === null) return null
-  const path = dataFilePath(partition, kept.minOffset, env.uuid())
-  const key = `${table.location}/${path}`
-  await store.put(key, [kept.parquet])
-  const add = {
-    path: encodePath(path),
-    partitionValues: { partition: String(partition) },
-    size: kept.parquet.length,
-    modificationTime: env.clock.now(),
-    dataChange: true,
-    stats: fileStats(kept),
-  }
-  return { key, add, parquet: kept.parquet }
+  return await writeFile(table, partition, kept, file.modifiedMs, deps)
 }
 
-async function commit(table: DeltaTable, removed: readonly TableFile[], rewritten: readonly Rewritten[], { env, store }: DeletionDependencies): Promise<void> {
+async function commit(table: DeltaTable, removed: readonly TableFile[], rewritten: readonly NewFile[], { env, store }: DeletionDependencies): Promise<void> {
   const nowMs = env.clock.now()
+  const keyOf = ({ add }: NewFile): string => `${table.location}/${decodePath(add.path)}`
   const change: TableChange = {
     commitId: env.uuid(),
     operation: 'DELETE',
@@ -106,11 +87,11 @@ async function commit(table: DeltaTable, removed: readonly TableFile[], rewritte
   }
   const outcome = await table.commit(change)
   if (outcome.kind !== 'committed' && outcome.kind !== 'already-applied') {
-    if (rewritten.length > 0) await store.delete(rewritten.map(({ key }) => key))
+    if (rewritten.length > 0) await store.delete(rewritten.map(keyOf))
     throw new Error(outcome.kind === 'suspended' ? outcome.reason : outcome.detail)
   }
   // A careless VACUUM may have taken files that nothing referred to before the commit.
-  for (const { key, parquet } of rewritten) if ((await store.head(key)) === null) await store.put(key, [parquet])
+  for (const file of rewritten) if ((await store.head(keyOf(file))) === null) await store.put(keyOf(file), [file.parquet])
 }
 
 function inputOf(table: DeltaTable, file: TableFile, store: ObjectStore): ParquetInput {

@@ -50,7 +50,7 @@ export function inputsOf(table: DeltaTable, files: readonly TableFile[], store: 
 
 /** Null where there are no rows. `modifiedMs`: how old the rows count as (retention, tombstones). Throws StoreError. */
 export async function writeFile(
-  table: DeltaTable, partition: number, written: WrittenFile, modifiedMs: number, { env, store }: RewritingDependencies,
+  table: DeltaTable, partition: number, written: WrittenFile, modifiedMs: number, { env, store }: Pick<RewritingDependencies, 'env' | 'store'>,
 ): Promise<NewFile | null> {
   const { parquet } = written
   if (parquet === null) return null
