@@ -7,6 +7,11 @@ import type { CachedBatch } from './hot-cache.ts'
 import type { LogVersion, Offset, Uuid } from '../types.ts'
 
 const NOT_RESIDENT = new Uint8Array(0)
+/**
+ * What a batch takes besides its bytes: its entry, its place in a lane, the view of its frame, and the memory under it. Batches of one record are
+ * smaller than that, and a budget that did not count it would hold many times its size.
+ */
+export const RESIDENT_OVERHEAD_BYTES = 1024
 
 export interface BatchOwner {
   batchDurable(entry: BatchEntry): void
@@ -57,8 +62,9 @@ export class BatchEntry implements LaneEntry, CachedBatch {
     return this.bytes !== NOT_RESIDENT
   }
 
+  /** Memory that it takes, about; 0 when its bytes are gone. */
   get sizeBytes(): number {
-    return this.bytes.length
+    return this.resident ? this.bytes.length + RESIDENT_OVERHEAD_BYTES : 0
   }
 
   get evictable(): boolean {

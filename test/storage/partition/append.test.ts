@@ -188,7 +188,7 @@ describe('durability (P1)', () => {
     log.delete()
     assert.equal(host.released.length, 1)
     assert.ok(inFlight!.bytes.length > 0)
-    assert.equal(host.cache.bytes, inFlight!.bytes.length)
+    assert.equal(host.cache.bytes, inFlight!.sizeBytes)
     await host.settle()
     assert.equal(host.durable.length, 1, 'a late batch of a deleted topic is not retained')
     assert.equal(log.unflushedBytes, 0)

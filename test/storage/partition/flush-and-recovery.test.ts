@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { decodeCheckpoint, encodeCheckpoint, encodePartition } from '../../../storage/engine/checkpoint-codec.ts'
+import { RESIDENT_OVERHEAD_BYTES } from '../../../storage/partition/batch-entry.ts'
 import type { StoredPartitionLog } from '../../../storage/partition/log.ts'
 import { TestHost, append, batchOf, idempotent, lane, offsetsOf, openLog, read } from './support.ts'
 
@@ -60,14 +61,14 @@ describe('flush', () => {
     assert.deepEqual(offsetsOf(await read(log, 0)), [0, 1, 2, 3])
     const { bytes } = host.cache
     log.forgetFlushed(2)
-    assert.equal(host.cache.bytes, bytes - 2 * batchOf(['a']).length)
+    assert.equal(host.cache.bytes, bytes - 2 * (batchOf(['a']).length + RESIDENT_OVERHEAD_BYTES))
     assert.deepEqual(offsetsOf(await read(log, 2)), [2, 3], 'not below the end: from memory')
     const reads = host.cold.reads
     assert.equal(offsetsOf(await read(log, 0))[0], 1)
     assert.equal(host.cold.reads, reads + 1)
     log.forgetFlushed(100)
     assert.deepEqual(offsetsOf(await read(log, 3)), [3], 'what is not flushed stays')
-    assert.equal(host.cache.bytes, batchOf(['d']).length)
+    assert.equal(host.cache.bytes, batchOf(['d']).length + RESIDENT_OVERHEAD_BYTES)
   })
 })
 

@@ -1,6 +1,7 @@
 /** Reads over memory, lane and table: limits, borders between them, and what happens when something moves during a read. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { RESIDENT_OVERHEAD_BYTES } from '../../../storage/partition/batch-entry.ts'
 import { encodeBatch } from '../../../protocol/records/encoder.ts'
 import { simEpochMs } from '../../simulation/sim-env.ts'
 import { TestHost, append, batchOf, offsetsOf, openLog, read, record } from './support.ts'
@@ -62,7 +63,7 @@ describe('read', () => {
   })
 
   it('stops at the border between lane and memory, and goes on there', async () => {
-    const host = new TestHost(batchOf(['a', 'b']).length)
+    const host = new TestHost(batchOf(['a', 'b']).length + RESIDENT_OVERHEAD_BYTES)
     const log = await filled(host, 3)
     host.cache.trim()
     assert.deepEqual(offsetsOf(await read(log, 0)), [0, 1, 2, 3])
@@ -90,7 +91,7 @@ describe('read', () => {
   })
 
   it('forgets a flushed batch when it leaves memory', async () => {
-    const host = new TestHost(batchOf(['a', 'b']).length)
+    const host = new TestHost(batchOf(['a', 'b']).length + RESIDENT_OVERHEAD_BYTES)
     const log = await filled(host, 2)
     log.markFlushed(4)
     host.cold.batches = [rows([0, 1, 2, 3])]
@@ -158,7 +159,7 @@ describe('read', () => {
 
 describe('look-ups by timestamp', () => {
   it('finds the first record at or after a time, in table, lane and memory', async () => {
-    const host = new TestHost(batchOf(['a', 'b']).length)
+    const host = new TestHost(batchOf(['a', 'b']).length + RESIDENT_OVERHEAD_BYTES)
     const log = await filled(host, 3)
     host.cache.trim()
     host.cold.batches = [rows([0, 1])]
