@@ -6,7 +6,7 @@
  */
 import { setFlagsFromString } from 'node:v8'
 
-const garbagePercent = 40
+const garbagePercent = 20
 
 /** To be called before worker threads start: their heaps follow the same flags. Flags that this V8 does not know are ignored by it. */
 export function tuneHeap(): void {
