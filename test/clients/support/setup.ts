@@ -12,8 +12,12 @@ export const fast: readonly string[] = [
   '100',
   '--lane-checkpoint-interval-ms',
   '200',
+  '--group-consumer-min-heartbeat-interval-ms',
+  '200',
   '--group-consumer-heartbeat-interval-ms',
   '200',
+  '--group-consumer-min-session-timeout-ms',
+  '10000',
   '--group-consumer-session-timeout-ms',
   '10000',
 ]
