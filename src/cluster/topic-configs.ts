@@ -24,10 +24,10 @@ const LONG_MIN = -9_223_372_036_854_775_808n
 
 export const topicConfigs: readonly TopicConfigDefinition[] = [
   { name: 'cleanup.policy', type: 'list', setting: 'log.cleanup.policy', check: listOf(['compact', 'delete']), documentation: 'delete: old records are removed by retention. compact: of each key the last record stays; every record needs a key.' },
-  { name: 'compression.gzip.level', type: 'int', default: '-1', check: gzipLevel, documentation: 'Accepted for compatibility.' },
-  { name: 'compression.lz4.level', type: 'int', default: '9', check: int(1, 17), documentation: 'Accepted for compatibility.' },
-  { name: 'compression.type', type: 'string', setting: 'compression.type', check: oneOf(['uncompressed', 'zstd', 'lz4', 'snappy', 'gzip', 'producer']), documentation: 'Codec of record batches that are rebuilt from the table for consumers.' },
-  { name: 'compression.zstd.level', type: 'int', default: '3', check: int(-131_072, 22), documentation: 'Accepted for compatibility.' },
+  { name: 'compression.gzip.level', type: 'int', default: '-1', check: gzipLevel, documentation: 'Level of batches that are compressed with gzip because compression.type says so; -1 is the default of the library.' },
+  { name: 'compression.lz4.level', type: 'int', default: '9', check: int(1, 17), documentation: 'Accepted for compatibility; lz4 has one level here.' },
+  { name: 'compression.type', type: 'string', setting: 'compression.type', check: oneOf(['uncompressed', 'zstd', 'lz4', 'snappy', 'gzip', 'producer']), documentation: 'Codec of record batches. Other than producer, batches with another codec are compressed anew when they are produced, which costs the broker processor time.' },
+  { name: 'compression.zstd.level', type: 'int', default: '3', check: int(-131_072, 22), documentation: 'Level of batches that are compressed with zstd because compression.type says so.' },
   { name: 'delete.retention.ms', type: 'long', setting: 'log.cleaner.delete.retention.ms', check: long(0n), documentation: 'How long tombstones stay in a compacted topic once the records that they delete are gone.' },
   { name: 'file.delete.delay.ms', type: 'long', default: '60000', check: long(0n), documentation: 'Accepted for compatibility; files are deleted by table maintenance.' },
   { name: 'flush.messages', type: 'long', default: '9223372036854775807', check: long(1n), documentation: 'Accepted for compatibility; every record is on the object store before it is acknowledged.' },
@@ -98,11 +98,19 @@ export function logConfigOf(own: Readonly<Record<string, string>>, config: Confi
     timestampBeforeMaxMs: Number(value('message.timestamp.before.max.ms')),
     timestampAfterMaxMs: Number(value('message.timestamp.after.max.ms')),
     compression: compression === 'uncompressed' ? 'none' : (compression as TopicLogConfig['compression']),
+    ...compressionLevelOf(compression, value),
     ...(policies.has('compact') ? { compaction: compactionOf(value) } : {}),
     ...(policies.has('delete') ? { retention: { ms: Number(value('retention.ms')), bytes: Number(value('retention.bytes')) } } : {}),
     flushIntervalMs: Number(value('bayou.table.flush.interval.ms')),
     flushBytes: Number(value('bayou.table.flush.bytes')),
   }
+}
+
+/** Nothing where the codec has no levels, or the library's own is asked for. */
+function compressionLevelOf(compression: string, value: (name: string) => string): { compressionLevel?: number } {
+  if (compression !== 'gzip' && compression !== 'zstd') return {}
+  const level = Number(value(`compression.${compression}.level`))
+  return compression === 'gzip' && level === -1 ? {} : { compressionLevel: level }
 }
 
 function compactionOf(value: (name: string) => string): CompactionConfig {

@@ -2,9 +2,11 @@
  * The log of one partition: judges and orders appends, knows what is durable and what is flushed, and serves reads from memory, then
  * from lane objects, then from the table (DESIGN §2). Everything below is offsets; Kafka's error codes are made in `src/api`.
  */
-import { NO_TIMESTAMP, crc, isControl, patchBatch, setLogAppendTime, setMaxTimestamp } from '../../protocol/records/batch.ts'
+import { NO_TIMESTAMP, attributes, codecOf, crc, isControl, patchBatch, setLogAppendTime, setMaxTimestamp } from '../../protocol/records/batch.ts'
 import type { BatchHeader } from '../../protocol/records/batch.ts'
+import { DECOMPRESSED_BYTES_MAX_DEFAULT, codecNumber } from '../../protocol/records/compression.ts'
 import { encodeBatch } from '../../protocol/records/encoder.ts'
+import { recompress } from '../../protocol/records/recompress.ts'
 import { validateProduceBatch } from '../../protocol/records/validate.ts'
 import type { RefusedBatch, ValidBatch } from '../../protocol/records/validate.ts'
 import type { Env } from '../env.ts'
@@ -191,17 +193,27 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
       if (judged.kind !== 'next') return judged
     }
 
+    let batch = records
+    const codec = options.origin === 'broker' || config.compression === 'producer' ? codecOf(header.attributes) : codecNumber(config.compression)
+    if (codec !== codecOf(header.attributes)) {
+      const { compressionLevel: level } = config
+      batch = recompress(records, codec, { maxBytes: DECOMPRESSED_BYTES_MAX_DEFAULT, ...(level === undefined ? {} : { level }) })
+      if (batch.length > config.maxMessageBytes) {
+        return { kind: 'tooLarge', reason: `the batch has ${batch.length} bytes with the topic's compression; the topic takes ${config.maxMessageBytes}` }
+      }
+    }
+
     let maxTimestamp = verdict.maxTimestamp
     let logAppendTimeMs = -1
     if (config.timestampType === 'LogAppendTime') {
-      setLogAppendTime(records, 0, nowMs)
+      setLogAppendTime(batch, 0, nowMs)
       maxTimestamp = nowMs
       logAppendTimeMs = nowMs
     } else if (verdict.walked && verdict.maxTimestamp !== header.maxTimestamp) {
       // Some clients compute it wrongly, and lookups by timestamp rely on it.
-      setMaxTimestamp(records, 0, verdict.maxTimestamp)
+      setMaxTimestamp(batch, 0, verdict.maxTimestamp)
     }
-    patchBatch(records, 0, { baseOffset, leaderEpoch: this.leaderEpoch })
+    patchBatch(batch, 0, { baseOffset, leaderEpoch: this.leaderEpoch })
     const entry = new BatchEntry(
       this,
       {
@@ -214,11 +226,11 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
         producerEpoch: header.producerEpoch,
         baseSequence: header.baseSequence,
         leaderEpoch: this.leaderEpoch,
-        attributes: logAppendTimeMs >= 0 ? header.attributes | LOG_APPEND_TIME_BIT : header.attributes,
+        attributes: attributes(batch, 0),
         recordCount: header.recordCount,
-        crc: crc(records, 0),
+        crc: crc(batch, 0),
       },
-      records,
+      batch,
       null,
     )
     if (header.producerId >= 0) this.#producers.update({ ...producerBatch(header), baseOffset, lastOffset }, nowMs)

@@ -8,7 +8,10 @@ export interface TopicLogConfig {
   readonly timestampBeforeMaxMs: number
   readonly timestampAfterMaxMs: number
   /** `producer` keeps what clients sent; cold reads then rebuild with zstd-free `none`. */
+  /** Codec of all batches; those of producers are left as they are with `producer`. */
   readonly compression: 'producer' | 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd'
+  /** Of gzip or zstd, the library's own without it. */
+  readonly compressionLevel?: number
   /** Latest value per key: records without key are refused. Absent where the cleanup policy lacks `compact`. */
   readonly compaction?: CompactionConfig
   /** Absent where the cleanup policy lacks `delete`: nothing is removed by age or size, nor on request. */
