@@ -82,7 +82,9 @@ describe('upkeep of tables', { skip: noDeltaReaders }, () => {
     const merges = history.filter(({ operation }) => operation === 'OPTIMIZE').map(({ version }) => version)
     assert.ok(merges.length > 0, 'nothing was compacted')
     const { version: checkpoint } = await hint(location)
-    assert.ok(checkpoint >= 100 && checkpoint <= table.version!)
+    // Upkeep has gone on since.
+    const latest = (await topicState(broker, 'long')).table.version!
+    assert.ok(checkpoint >= 100 && checkpoint <= latest, `a checkpoint of version ${checkpoint}, at version ${latest}`)
     assert.ok((await objects.head(checkpointKey(location, checkpoint))) !== null)
     const files = await reader.ask<string[]>({ op: 'files', table: table.location })
     assert.ok(files.length < 48 * PARTITIONS, `${files.length} live files at version ${table.version}`)
@@ -90,7 +92,7 @@ describe('upkeep of tables', { skip: noDeltaReaders }, () => {
     // Time travel: around merges and the checkpoint, and far back. Each version holds a prefix of each partition, and more than the one before.
     const versions = [...new Set([1, 20, ...merges.slice(0, 3).flatMap((version) => [version - 1, version, version + 1]), checkpoint - 1, checkpoint, checkpoint + 1, table.version!])]
     let previous = 0
-    for (const version of versions.toSorted((a, b) => a - b)) {
+    for (const version of versions.filter((version) => version <= latest).toSorted((a, b) => a - b)) {
       const [one, other] = await Promise.all(engines.map((engine) => reader.summary(engine, table.location, version)))
       assert.deepEqual(one!.partitions, other!.partitions, `version ${version}`)
       for (const { count, distinct, min, max } of Object.values(one!.partitions)) assert.deepEqual({ count, distinct, min }, { count: max + 1, distinct: max + 1, min: 0 })
