@@ -26,7 +26,7 @@ const READ_WAIT_MIN_MS = 10_000
 const READ_WAIT_WITH_DATA_MS = 500
 /** Partitions that one fetch reads from the store at once, and bytes from the store that make its answer large enough (P8). */
 const STORE_READS_AT_ONCE = 4
-const STORE_BYTES_ENOUGH = 8 * 1024 * 1024
+const STORE_BYTES_ENOUGH = 4 * 1024 * 1024
 
 export const fetch: Handler<FetchRequest, FetchResponse> = {
   api: Fetch,
@@ -212,7 +212,9 @@ async function readStore(cold: readonly PartitionFetch[], reads: readonly Partit
     for (let next = 0; next < cold.length; next += STORE_READS_AT_ONCE) {
       if (total > 0 && (total >= maxBytes || fromStore >= STORE_BYTES_ENOUGH)) return
       const group = cold.slice(next, next + STORE_READS_AT_ONCE)
-      const outcomes = await Promise.all(group.map(async (read) => read.read(maxBytes - total, total === 0)))
+      // They share what is enough, so that an answer to a client that may never take it stays small.
+      const share = Math.min(maxBytes - total, Math.ceil(STORE_BYTES_ENOUGH / group.length))
+      const outcomes = await Promise.all(group.map(async (read) => read.read(share, total === 0)))
       for (const [index, outcome] of outcomes.entries()) {
         if (over.aborted) return
         // The limit holds for the whole; what does not fit is read again, from the cache, by the next fetch.

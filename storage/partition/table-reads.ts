@@ -34,7 +34,7 @@ export interface TableReadsDependencies {
 
 /** Decoded bytes that are enough for one chunk, and more than which it does not hold: row groups that we wrote come whole. */
 const CHUNK_BYTES = 4 * 1024 * 1024
-const CHUNK_BYTES_MAX = 16 * 1024 * 1024
+const CHUNK_BYTES_MAX = 10 * 1024 * 1024
 /** Smaller files are read whole; larger ones in ranges. */
 const WHOLE_FILE_BYTES_MAX = 8 * 1024 * 1024
 /** Small files that make up one chunk, and how many of them are fetched at once. */
