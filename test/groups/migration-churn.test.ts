@@ -25,7 +25,7 @@ const { NONE, FENCED_INSTANCE_ID, ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS, UNK
 type Wave = 'classic' | 'consumer' | 'mixed'
 
 const onlySeed = process.env['CHURN_SEED']
-const seedCount = Number(process.env['CHURN_SEEDS'] ?? 4)
+const seedCount = Number(process.env['CHURN_SEEDS'] ?? 2)
 const seeds = onlySeed === undefined ? Array.from({ length: seedCount }, (_, i) => i + 1) : [Number(onlySeed)]
 
 for (const seed of seeds) {
