@@ -53,6 +53,13 @@ export function isValid(validity: Validity | null, index: number): boolean {
   return ((validity.bits[bit >> 3]! >> (bit & 7)) & 1) === 1
 }
 
+/** A column that is known to be of this kind. Throws TypeError where it is not. */
+export function ofKind<K extends ColumnView['kind']>(columns: ReadonlyMap<string, ColumnView>, name: string, kind: K): Extract<ColumnView, { kind: K }> {
+  const column = columns.get(name)
+  if (column?.kind !== kind) throw new TypeError(`column ${name} is no ${kind}`)
+  return column as Extract<ColumnView, { kind: K }>
+}
+
 /** A column has an Arrow type that the table's schema does not allow for it. */
 export class UnsupportedColumnError extends Error {
   constructor(column: string, format: string) {

@@ -7,7 +7,7 @@
  * Source: parquet.thrift; Parquet format, "Encodings", "Nested Encoding", "Data Pages".
  */
 import type { BytesView, ColumnView, IntegerView, ListView } from './arrow-views.ts'
-import { isValid } from './arrow-views.ts'
+import { isValid, ofKind } from './arrow-views.ts'
 import { columnChunk, columnMeta, concatenate, footerBytes, magic } from './footer.ts'
 import type { PageBuffer } from './page-buffer.ts'
 import { codecUncompressed, codecZstd, compressBody } from './page-codec.ts'
@@ -270,12 +270,6 @@ class Chunk {
       leaf: this.#leaf, pages: this.#pages, bytes: this.#bytes, uncompressedBytes: this.#uncompressedBytes, entries: this.#entries, statistics,
     }
   }
-}
-
-function ofKind<K extends ColumnView['kind']>(columns: ReadonlyMap<string, ColumnView>, name: string, kind: K): Extract<ColumnView, { kind: K }> {
-  const column = columns.get(name)
-  if (column?.kind !== kind) throw new TypeError(`column ${name} is no ${kind}`)
-  return column as Extract<ColumnView, { kind: K }>
 }
 
 // ---- footer ---------------------------------------------------------------------------------------------------------------------

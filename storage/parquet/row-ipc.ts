@@ -1,5 +1,6 @@
 /** Rows under construction as an Arrow IPC stream, for the Parquet library to write where our own pages have no codec (`row-group-writer.ts`). */
 import { Binary, Field, Int32, Int64, List, RecordBatch, RecordBatchStreamWriter, Schema, Struct, TimestampMicrosecond, Utf8, makeData } from 'apache-arrow'
+import { ofKind } from './arrow-views.ts'
 import type { ColumnView } from './arrow-views.ts'
 import type { RowColumns } from './row-columns.ts'
 import type { TopicColumn } from './topic-schema.ts'
@@ -51,10 +52,4 @@ export function rowsToIpc(rows: RowColumns): Uint8Array {
   ]
   const data = makeData({ type: new Struct(schema.fields), length, nullCount: 0, children: columns })
   return RecordBatchStreamWriter.writeAll([new RecordBatch(schema, data)]).toUint8Array(true)
-}
-
-function ofKind<K extends ColumnView['kind']>(columns: ReadonlyMap<string, ColumnView>, name: string, kind: K): Extract<ColumnView, { kind: K }> {
-  const column = columns.get(name)
-  if (column?.kind !== kind) throw new TypeError(`column ${name} is no ${kind}`)
-  return column as Extract<ColumnView, { kind: K }>
 }
