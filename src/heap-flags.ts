@@ -5,6 +5,7 @@
  * the limit is derived from both, and garbage may take so many percent of what is alive.
  */
 import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 
 const garbagePercent = 20
 
@@ -14,4 +15,12 @@ export function tuneHeap(): void {
   setFlagsFromString(`--heap-growing-percent=${garbagePercent}`)
   // Young generations stay at a megabyte or two instead of growing to 48 per heap: collections are more, and shorter.
   setFlagsFromString('--semi-space-growth-factor=1')
+}
+
+/** Gives back what a start leaves behind: code that ran once, and what was read to compile it. To be called once, before clients are served; takes some 50 ms. */
+export function collectAfterStart(): void {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as (options: { type: 'major'; flavor: 'last-resort' }) => void
+  setFlagsFromString('--no-expose-gc')
+  collect({ type: 'major', flavor: 'last-resort' })
 }

@@ -1,6 +1,7 @@
 /** Structured logs (pino): JSON lines on stdout, readable text on a terminal. */
+import { createRequire } from 'node:module'
 import { pino } from 'pino'
-import { default as pretty } from 'pino-pretty'
+import type { default as Pretty } from 'pino-pretty'
 import type { Clock } from '../storage/env.ts'
 import type { Config } from './config/settings.ts'
 
@@ -19,6 +20,8 @@ export function createLogger(config: Pick<Config, 'log.level' | 'log.format'>): 
   }
   // Synchronous, so that the last lines before an exit are not lost; the broker logs little.
   if (format === 'pretty' || (format === 'auto' && process.stdout.isTTY)) {
+    // Loaded where there is a terminal: elsewhere its modules would only take memory.
+    const pretty = createRequire(import.meta.url)('pino-pretty') as typeof Pretty
     return pino(options, pretty({ sync: true, colorize: process.stdout.isTTY, translateTime: 'SYS:HH:MM:ss.l' }))
   }
   return pino(options, pino.destination({ fd: 1, sync: true }))

@@ -15,6 +15,7 @@ import type { LoadedConfig } from '../config/load.ts'
 import { formatAddress } from '../config/setting.ts'
 import type { Address } from '../config/setting.ts'
 import type { Config } from '../config/settings.ts'
+import { collectAfterStart } from '../heap-flags.ts'
 import type { Logger } from '../logging.ts'
 import { createLogger } from '../logging.ts'
 import { Metrics } from '../metrics/metrics.ts'
@@ -63,6 +64,7 @@ export async function serve(loaded: LoadedConfig, startBroker: StartBroker): Pro
   if (typeof started === 'number') return started
   const { broker, store } = started
   const { addresses, nodeId, incarnation } = broker
+  collectAfterStart()
   log.info(
     {
       kafka: formatAddress(addresses.kafka),

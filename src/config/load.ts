@@ -1,7 +1,8 @@
 /** From flags, environment and file to one checked `Config`, with the origin of every value. */
 import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { closest, distance } from 'fastest-levenshtein'
-import { parseDocument } from 'yaml'
+import type * as Yaml from 'yaml'
 import { brokenRelations } from './relations.ts'
 import { flagName, presets, settingNames, settingOf, variableName } from './settings.ts'
 import type { Config, SettingName } from './settings.ts'
@@ -120,6 +121,8 @@ function fromFile(path: string, readFile: (path: string) => string, problems: Co
   } catch (error) {
     return broken(`the file cannot be read: ${(error as Error).message}`)
   }
+  // Loaded where there is a file: elsewhere its modules would only take memory.
+  const { parseDocument } = createRequire(import.meta.url)('yaml') as typeof Yaml
   const document = parseDocument(content)
   const trouble = document.errors[0]
   if (trouble !== undefined) return broken(`the file is not YAML: ${trouble.message.trimEnd()}`)

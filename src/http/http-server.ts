@@ -39,6 +39,8 @@ export async function startHttpServer({ address, source, registry, log }: HttpOp
     requestTimeout: requestMs,
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 249 },
+    // No route has a schema: without these, fastify loads a validator for schemas all the same.
+    schemaController: { compilersFactory: { buildValidator: noSchemas, buildSerializer: noSchemas } },
   })
   app.setNotFoundHandler((request, reply) => reply.code(404).send({ error: `no such path: ${request.url}` }))
   app.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
@@ -53,6 +55,10 @@ export async function startHttpServer({ address, source, registry, log }: HttpOp
   const bound = app.server.address()
   const port = typeof bound === 'object' && bound !== null ? bound.port : address.port
   return { address: { host: address.host, port }, close: () => app.close() }
+}
+
+function noSchemas(): never {
+  throw new Error('no route has a schema')
 }
 
 function health(app: FastifyInstance, source: HttpSource): void {

@@ -5,10 +5,13 @@
  * The payload is not part of the signature (`UNSIGNED-PAYLOAD`), so a body of many chunks goes out as it is.
  */
 import { createHash, createHmac } from 'node:crypto'
-import type { Dispatcher } from 'undici'
-import { Pool } from 'undici'
+import { createRequire } from 'node:module'
+import type { Dispatcher, Pool } from 'undici'
 import type { Clock, Timer } from '../env.ts'
 import { bodyBytes, joinBody } from './keys.ts'
+
+/** The pool alone: all of undici (fetch, web sockets, caches, mocks) takes 12 MB more, which a broker has no use for. */
+const UndiciPool = createRequire(import.meta.url)('undici/lib/dispatcher/pool.js') as typeof Pool
 
 export interface SignedClientOptions {
   /** `http://127.0.0.1:9000`, `https://bucket.s3.eu-central-1.amazonaws.com`. */
@@ -70,7 +73,7 @@ export class S3SignedClient {
   constructor(options: SignedClientOptions) {
     this.#options = options
     this.#host = new URL(options.origin).host
-    this.#pool = new Pool(options.origin, {
+    this.#pool = new UndiciPool(options.origin, {
       connections: options.connectionsMax,
       pipelining: 1,
       allowH2: false,
