@@ -30,6 +30,8 @@ export interface LoadedTable {
 const parallelGets = 32
 /** Files after the hinted checkpoint; commits between two checkpoints of ours are far fewer. */
 const hintFilesMax = 20_000
+/** A page of a list. */
+const shortLogFiles = 1000
 
 /**
  * @throws DeltaError `missing` when there is no table, `corrupt` or `unsupported` when its log cannot be read.
@@ -48,6 +50,12 @@ export async function loadTable(
     const listing = await listLog(store, location, hint, { filesMax: hintFilesMax })
     // A hint that is far behind costs more than the search for the tail.
     const loaded = listing.truncated ? null : await tryCheckpoints(listing)
+    if (loaded !== null) return loaded
+  }
+  // A short log is one page, whether there is a table or not.
+  const whole = await listLog(store, location, 0, { filesMax: shortLogFiles })
+  if (!whole.truncated) {
+    const loaded = (await tryCheckpoints(whole)) ?? (whole.commits[0] === 0 ? await loadFrom(null, whole) : null)
     if (loaded !== null) return loaded
   }
   // Clean-up may take away what was just listed, hence a second look.

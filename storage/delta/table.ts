@@ -18,11 +18,12 @@ import type { CommitOutcome, TableChange } from './change.ts'
 import type { CheckpointEngine } from './checkpoint-engine.ts'
 import { DeltaError } from './errors.ts'
 import { loadTable, readCommit } from './load.ts'
+import type { LoadedTable } from './load.ts'
 import { listLog } from './log-files.ts'
 import { engineInfo, guidOf, tableProtocol, topicIdProperty, topicMetadata } from './schema.ts'
 import type { TableConfig } from './schema.ts'
-import { dataFileKey } from './snapshot.ts'
-import type { Snapshot, SnapshotView } from './snapshot.ts'
+import { Snapshot, dataFileKey } from './snapshot.ts'
+import type { SnapshotView } from './snapshot.ts'
 import type { OffsetRange } from './stats.ts'
 
 export interface TableOptions {
@@ -179,8 +180,14 @@ export class DeltaTable {
         sidecars: [],
       }
       const written = await this.#write(0, commit, commitId)
+      if (written.kind === 'created') {
+        const snapshot = new Snapshot()
+        snapshot.apply(0, commit)
+        this.#adopt({ snapshot, checkpointVersion: -1, tombstones: 0, commitIds: new Map([[commitId, 0]]) })
+        return { kind: 'created' }
+      }
       await this.#load()
-      return written.kind === 'created' ? { kind: 'created' } : this.#compareIdentity(config.topicId)
+      return this.#compareIdentity(config.topicId)
     })
   }
 
@@ -407,7 +414,10 @@ export class DeltaTable {
   }
 
   async #load(): Promise<Snapshot> {
-    const loaded = await loadTable(this.#store, this.#env.clock, this.location, this.#options.checkpoints)
+    return this.#adopt(await loadTable(this.#store, this.#env.clock, this.location, this.#options.checkpoints))
+  }
+
+  #adopt(loaded: LoadedTable): Snapshot {
     if (this.#snapshot !== undefined) {
       this.#overlooked = true
       this.#vacuums++

@@ -69,8 +69,9 @@ export interface FlushObserver {
 const PUTS_AT_ONCE = 8
 /** Files in the making at once, over all topics: each takes working memory, and a few threads make them one after the other anyway. */
 const ENCODES_AT_ONCE = 2
-/** How long the first batch after a pause waits for company: less than a person notices, enough for a burst to share a file. */
+/** How long the first batch after a pause waits for company: enough for a burst to share a file, and at most this part of the flush interval. */
 const GATHER_MS = 50
+const GATHER_PART = 0.1
 const REPLANS_MAX = 8
 /** Batches of one commit, about: its files are held in memory whole. What is left follows in the next commit. */
 const COMMIT_BYTES_MAX = 32 * 1024 * 1024
@@ -120,7 +121,7 @@ export class Flusher {
       if (isMany && state.running === null && !state.resting && state.dueAtMs > this.#now()) this.#arm(state, 0)
       return
     }
-    const waitMs = Math.max(state.lastStartMs + flushIntervalMs - this.#now(), Math.min(flushIntervalMs, GATHER_MS))
+    const waitMs = Math.max(state.lastStartMs + flushIntervalMs - this.#now(), Math.min(flushIntervalMs * GATHER_PART, GATHER_MS))
     this.#arm(state, isMany || unflushedBytes(topic) >= flushBytes ? 0 : Math.max(0, waitMs))
   }
 

@@ -1,6 +1,7 @@
 """A Delta table as a queue, the writing side: every --interval-ms appends, with delta-rs, the records that have become due.
 
 Open loop, as the load of the brokers: burst k of --burst records is due at start + k * burst / rate, whatever became of those before it.
+Appends begin half an interval after the first burst: where bursts come as often as appends, a record waits as long as records do on average.
 The value of a record begins with the moment it was due, in nanoseconds since the epoch (big endian). Prints one JSON object.
 """
 import argparse
@@ -31,7 +32,7 @@ filler = b"\x5a" * (options.size - 8)
 start = time.time() + 0.5
 sent = commits = 0
 late = 0.0
-turn = start
+turn = start - options.interval_ms / 2000
 while sent < count:
     turn += options.interval_ms / 1000
     # A writer that is behind goes on at once: everything that is due is in the next append.

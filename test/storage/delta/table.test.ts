@@ -21,6 +21,15 @@ async function created(store: ObjectStore): Promise<DeltaTable> {
   return table
 }
 
+class ListCounter extends MemoryStore {
+  lists = 0
+
+  override list(...request: Parameters<MemoryStore['list']>): ReturnType<MemoryStore['list']> {
+    this.lists++
+    return super.list(...request)
+  }
+}
+
 describe('a table', () => {
   test('is created once, and its identity is checked', async () => {
     const store = new MemoryStore()
@@ -32,6 +41,16 @@ describe('a table', () => {
     assert.equal(a.snapshot.version, 0)
     assert.deepEqual(a.snapshot.protocol, { minReaderVersion: 1, minWriterVersion: 2 })
     assert.equal(a.snapshot.metadata.configuration['bayou.topic.id'], topicId)
+  })
+
+  test('costs three lists to create and one to open, whatever number of topics has none yet', async () => {
+    const store = new ListCounter()
+    const table = await created(store)
+    assert.ok(store.lists <= 3, `${store.lists} lists`)
+    for (let n = 0; n < 30; n++) await table.commit(flush(0, n * 10, n * 10 + 10, `f${n}`))
+    store.lists = 0
+    assert.equal((await open(store).load()).version, 30)
+    assert.equal(store.lists, 1)
   })
 
   test('takes flushes, and a second broker sees them', async () => {
