@@ -55,13 +55,14 @@ export async function loadTable(
   // A short log is one page, whether there is a table or not.
   const whole = await listLog(store, location, 0, { filesMax: shortLogFiles })
   if (!whole.truncated) {
+    if (whole.seen === 0) throw missing(location)
     const loaded = (await tryCheckpoints(whole)) ?? (whole.commits[0] === 0 ? await loadFrom(null, whole) : null)
     if (loaded !== null) return loaded
   }
   // Clean-up may take away what was just listed, hence a second look.
   for (let attempt = 0; attempt < 2; attempt++) {
     const tail = await findTail(store, location)
-    if (tail === -1) throw new DeltaError('missing', `there is no Delta table at ${location}`)
+    if (tail === -1) throw missing(location)
     for (let window = 2000, done = false; !done; window *= 4) {
       const from = Math.max(0, tail - window)
       done = from === 0
@@ -125,6 +126,10 @@ export async function loadTable(
     if (!snapshot.isComplete) throw new DeltaError('corrupt', `${location}: the log has no protocol or no metadata`)
     return { snapshot, checkpointVersion: checkpoint?.version ?? -1, tombstones, commitIds }
   }
+}
+
+function missing(location: string): DeltaError {
+  return new DeltaError('missing', `there is no Delta table at ${location}`)
 }
 
 /** The commit of a version, or null when there is none. */

@@ -42,6 +42,8 @@ export interface LogListing {
   readonly checkpoints: readonly CheckpointFiles[]
   /** More files follow than were asked for. */
   readonly truncated: boolean
+  /** Files that were looked at, of whatever kind, give or take a page. */
+  readonly seen: number
 }
 
 export function lastCheckpointKey(location: string): string {
@@ -112,15 +114,15 @@ export async function listLog(
   const files: LogFile[] = []
   let seen = 0
   for await (const page of listLogFiles(store, location, fromVersion)) {
+    seen += page.length
     for (const file of page) {
-      if (file.version > toVersion) return { commits, checkpoints: completeCheckpoints(files), truncated: false }
+      if (file.version > toVersion) return { commits, checkpoints: completeCheckpoints(files), truncated: false, seen }
       if (file.kind === 'commit') commits.push(file.version)
       else if (file.kind === 'checkpoint') files.push(file)
     }
-    seen += page.length
-    if (seen >= filesMax) return { commits, checkpoints: completeCheckpoints(files), truncated: true }
+    if (seen >= filesMax) return { commits, checkpoints: completeCheckpoints(files), truncated: true, seen }
   }
-  return { commits, checkpoints: completeCheckpoints(files), truncated: false }
+  return { commits, checkpoints: completeCheckpoints(files), truncated: false, seen }
 }
 
 /** Groups the parts of checkpoints; those that lack a part are left out. Oldest first. */
