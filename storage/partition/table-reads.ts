@@ -14,6 +14,8 @@ import type { ParquetInput } from '../parquet/byte-source.ts'
 import type { ParquetCodec } from '../parquet/parquet-codec.ts'
 import type { CodecName } from '../../protocol/records/compression.ts'
 import type { Offset, Uuid } from '../types.ts'
+import { FetchAhead, FileGoneError } from './fetch-ahead.ts'
+import type { DataFile } from './fetch-ahead.ts'
 import type { ColdReads } from './log.ts'
 import { findTimestamp, maxTimestampOf } from './records-in-batch.ts'
 import type { OffsetAndTimestamp, PartitionLog } from './types.ts'
@@ -42,6 +44,8 @@ const FILES_PER_CHUNK_MAX = 64
 const READS_AT_ONCE = 8
 /** Chunks that are decoded ahead of a sequential reader. */
 const READ_AHEAD = 2
+/** Bytes of files that are fetched ahead of decoding, for all readers. */
+const FETCH_AHEAD_BYTES = 32 * 1024 * 1024
 /** How old others' changes of a table may be before a reader sees them. */
 const TABLE_AGE_MAX_MS = 1000
 /** How often a search starts again because files vanished under it. */
@@ -66,17 +70,17 @@ interface PartitionChunks {
   isReadingAhead: boolean
 }
 
-class FileGoneError extends Error {}
-
 export class TableReads implements ColdReads {
   readonly #deps: TableReadsDependencies
   readonly #partitions = new Map<string, PartitionChunks>()
   /** All chunks in order of use, the longest unused first. */
   readonly #used = new Map<Chunk, PartitionChunks>()
+  readonly #fetchAhead: FetchAhead
   #bytes = 0
 
   constructor(deps: TableReadsDependencies) {
     this.#deps = deps
+    this.#fetchAhead = new FetchAhead(deps.store, FETCH_AHEAD_BYTES)
   }
 
   get cachedBytes(): number {
@@ -282,7 +286,7 @@ export class TableReads implements ColdReads {
 
   async #decodePart(log: PartitionLog, table: DeltaTable, part: ChunkPart): ReturnType<ParquetCodec['decode']> {
     const { parquet, options } = this.#deps
-    const inputs = await Promise.all(part.files.map((file) => this.#open(table, file)))
+    const inputs = await Promise.all(part.files.map((file) => this.#openInOrder(table, file, part.following)))
     const decoded = await parquet.decode({
       file: inputs,
       fromOffset: part.fromOffset,
@@ -299,18 +303,25 @@ export class TableReads implements ColdReads {
   }
 
   async #open(table: DeltaTable, file: TableFile): Promise<ParquetInput> {
-    const { store } = this.#deps
+    return isLarge(file) ? this.#fetchAhead.reader(this.#dataFile(table, file)) : await this.#whole(table, file)
+  }
+
+  /** For a reader that goes on to `following` behind it. */
+  async #openInOrder(table: DeltaTable, file: TableFile, following: TableFile | undefined): Promise<ParquetInput> {
+    if (!isLarge(file)) return await this.#whole(table, file)
+    const next = following === undefined || !isLarge(following) ? null : this.#dataFile(table, following)
+    return this.#fetchAhead.readerInOrder(this.#dataFile(table, file), next)
+  }
+
+  #dataFile(table: DeltaTable, file: TableFile): DataFile {
     const key = dataFileKey(table.location, file)
     if (key === null) throw new Error(`${file.path} lies outside of its table and cannot be read`)
-    if (file.bytes > WHOLE_FILE_BYTES_MAX) {
-      const read = async (start: number, end: number): Promise<Uint8Array> => {
-        const bytes = await store.getRange(key, start, end)
-        if (bytes === null) throw new FileGoneError(`${key} is gone`)
-        return bytes
-      }
-      return { size: file.bytes, read }
-    }
-    const bytes = await store.get(key)
+    return { key, size: file.bytes }
+  }
+
+  async #whole(table: DeltaTable, file: TableFile): Promise<Uint8Array> {
+    const { key } = this.#dataFile(table, file)
+    const bytes = await this.#deps.store.get(key)
     if (bytes === null) throw new FileGoneError(`${key} is gone`)
     return bytes
   }
@@ -335,7 +346,7 @@ export class TableReads implements ColdReads {
   }
 
   async *#batchesOf(log: PartitionLog, table: DeltaTable, file: TableFile): AsyncGenerator<Uint8Array> {
-    const input = await this.#open(table, file)
+    const input = await this.#openInOrder(table, file, undefined)
     let fromOffset = log.logStartOffset
     for (;;) {
       const { batches, done } = await this.#deps.parquet.decode({
@@ -349,6 +360,10 @@ export class TableReads implements ColdReads {
   }
 }
 
+function isLarge(file: TableFile): boolean {
+  return file.bytes > WHOLE_FILE_BYTES_MAX
+}
+
 function firstUnknown(table: DeltaTable, partition: number): TableFile | undefined {
   return table.snapshot.filesForOffset(partition, 0).unknown[0]
 }
@@ -358,6 +373,8 @@ interface ChunkPart {
   readonly files: readonly TableFile[]
   readonly fromOffset: Offset
   readonly endOffset: Offset
+  /** The file behind them, if it is known. */
+  readonly following?: TableFile | undefined
 }
 
 /** What to decode for a chunk that begins at `from`: as many files, in order, as make up its size. */
@@ -377,7 +394,7 @@ function planChunk(snapshot: SnapshotView, partition: number, from: Offset, endO
     }
     let end = Math.min(endOffset, ...covering.map((file) => file.last + 1))
     if (next !== undefined && next.first > at) end = Math.min(end, next.first)
-    parts.push({ files: covering, fromOffset: at, endOffset: end })
+    parts.push({ files: covering, fromOffset: at, endOffset: end, following: next })
     bytes += covering.reduce((sum, file) => sum + file.bytes, 0)
     at = end
   }
