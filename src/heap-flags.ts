@@ -2,19 +2,31 @@
  * How the runtime collects garbage. Almost all memory of a broker is bytes outside of the JavaScript heap: frames, the cache, files on their way.
  * By default V8 weighs what was allocated there since the last full collection against a limit that it derives from the small heap
  * alone, and marks the whole heap again for every 10 to 25 MB that are produced: a third of all CPU under load (docs/PERFORMANCE.md). Here
- * the limit is derived from both, and garbage may take so many percent of what is alive.
+ * the limit is derived from both, and garbage may take a part of what is alive.
  */
-import { setFlagsFromString } from 'node:v8'
+import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
-const garbagePercent = 20
+const garbagePercentMin = 20
+const garbagePercentMax = 100
+/** Where less than this is alive several times over, a collection for every fifth of it would pause the broker for nothing. */
+const garbageBytes = 64 * 1024 * 1024
+const followMs = 1000
 
 /** To be called before worker threads start: their heaps follow the same flags. Flags that this V8 does not know are ignored by it. */
 export function tuneHeap(): void {
   setFlagsFromString('--external-memory-accounted-in-global-limit')
-  setFlagsFromString(`--heap-growing-percent=${garbagePercent}`)
+  followHeap()
+  setInterval(followHeap, followMs).unref()
   // Young generations stay at a megabyte or two instead of growing to 48 per heap: collections are more, and shorter.
   setFlagsFromString('--semi-space-growth-factor=1')
+}
+
+/** Lets garbage take as much as is alive, but not much more than `garbageBytes`, and always a fifth. */
+function followHeap(): void {
+  const { used_heap_size: heapBytes, external_memory: externalBytes } = getHeapStatistics()
+  const percent = Math.round((100 * garbageBytes) / (heapBytes + externalBytes))
+  setFlagsFromString(`--heap-growing-percent=${Math.min(garbagePercentMax, Math.max(garbagePercentMin, percent))}`)
 }
 
 /** Gives back what a start leaves behind: code that ran once, and what was read to compile it. To be called once, before clients are served; takes some 50 ms. */
