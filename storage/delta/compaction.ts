@@ -12,11 +12,11 @@ import { DeltaError } from './errors.ts'
 import type { SnapshotView, TableFile } from './snapshot.ts'
 
 export interface CompactionOptions {
-  /** Least number of files in a run. Default 32. */
+  /** Least number of files in a run, unless it fills half of the target. Default 32. */
   readonly filesMin?: number
   /** Default 1,024. */
   readonly filesMax?: number
-  /** No result becomes larger, and files of half of it are left alone. Default 128 MiB. */
+  /** No result becomes larger, and files of half of it are left alone. Default 64 MiB: a result is made in memory. */
   readonly targetBytes?: number
   /** See above. Default 8. */
   readonly growth?: number
@@ -37,16 +37,15 @@ export interface CompactionPlan {
 export function planCompaction(snapshot: SnapshotView, partition: number, options: CompactionOptions = {}): CompactionPlan | null {
   const filesMin = options.filesMin ?? 32
   const filesMax = options.filesMax ?? 1024
-  const targetBytes = options.targetBytes ?? 128 * 1024 * 1024
+  const targetBytes = options.targetBytes ?? 64 * 1024 * 1024
   const growth = options.growth ?? 8
   const files = snapshot.files(partition)
-  if (files.length < filesMin) return null
   // Small sizes first: they cost least and are what readers suffer from.
   for (let bytesMax = 4096; ; bytesMax *= growth) {
     const limit = Math.min(bytesMax, targetBytes / 2)
     for (const run of runs(files, limit, targetBytes, filesMax)) {
-      if (run.length < filesMin) continue
       const plan = planOf(partition, run)
+      if (run.length < filesMin && plan.bytes < targetBytes / 2) continue
       const largest = Math.max(...run.map((file) => file.bytes))
       if (plan.bytes >= growth * largest) return plan
     }

@@ -31,16 +31,17 @@ export interface NewFile {
   readonly parquet: Uint8Array
 }
 
-/** Files below it are read whole. */
-const WHOLE_FILE_BYTES_MAX = 8 * 1024 * 1024
+/** Bytes of files that are read whole, in one request each, and held until all of them have been written again. */
+const WHOLE_FILES_BYTES_MAX = 8 * 1024 * 1024
 
-/** Rejects where a small file is gone; the reader of a large one does when it is read. */
+/** Small files whole, the others a row group at a time. Rejects where a small file is gone; the reader of a large one does when it is read. */
 export function inputsOf(table: DeltaTable, files: readonly TableFile[], store: ObjectStore): Promise<ParquetInput[]> {
+  const wholeBytesMax = WHOLE_FILES_BYTES_MAX / files.length
   return Promise.all(
     files.map(async (file) => {
       const key = dataFileKey(table.location, file)
       if (key === null) throw new Error(`${file.path} lies outside of its table`)
-      if (file.bytes > WHOLE_FILE_BYTES_MAX) {
+      if (file.bytes > wholeBytesMax) {
         return { size: file.bytes, read: async (start: number, end: number) => found(key, await store.getRange(key, start, end)) }
       }
       return found(key, await store.get(key))
