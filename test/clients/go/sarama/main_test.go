@@ -76,6 +76,7 @@ func topicOf(t *testing.T, what string, partitions int32, configs ...string) str
 		entries[name] = &value
 	}
 	must(t, adminOf(t, newest()).CreateTopic(topic, &sarama.TopicDetail{NumPartitions: partitions, ReplicationFactor: 1, ConfigEntries: entries}, false))
+	visible(t, topic, partitions)
 	return topic
 }
 
@@ -158,4 +159,16 @@ func sentValues(messages []*sarama.ProducerMessage) []string {
 func endOf(t *testing.T, topic string, partition int32) int64 {
 	t.Helper()
 	return support.Value(clientOf(t, newest()).GetOffset(topic, partition, sarama.OffsetNewest))(t)
+}
+
+// visible waits until the topic is in the metadata, which Kafka changes after it has answered.
+func visible(t *testing.T, topic string, partitions int32) {
+	t.Helper()
+	config := newest()
+	config.Metadata.AllowAutoTopicCreation = false
+	client := clientOf(t, config)
+	eventually(t, "metadata of "+topic, func() bool {
+		known, err := client.Partitions(topic)
+		return err == nil && len(known) == int(partitions)
+	})
 }

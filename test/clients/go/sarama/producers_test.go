@@ -142,6 +142,7 @@ func TestIdempotentProducer(t *testing.T) {
 }
 
 func TestIdempotentProducerWhoseBrokerDies(t *testing.T) {
+	support.MayDie(t)
 	topic := topicOf(t, "dying", 2)
 	config := idempotent(newest())
 	config.Producer.Flush.MaxMessages = 10

@@ -23,6 +23,14 @@ func Broker(t testing.TB) string {
 // Ours says whether the broker was started by run.ts; a Kafka that is held against the same tests was not.
 func Ours() bool { return os.Getenv("BAYOU_CONTROL") != "" }
 
+// MayDie skips a test that interrupts the broker where nobody is there who would start it again.
+func MayDie(t testing.TB) {
+	t.Helper()
+	if !Ours() {
+		t.Skip("BAYOU_CONTROL is not set: nobody would restart this broker")
+	}
+}
+
 // Crash kills the broker (SIGKILL) and returns when a new process serves the same store on the same port.
 func Crash(t testing.TB) { control(t, "crash") }
 
@@ -31,9 +39,6 @@ func Restart(t testing.TB) { control(t, "restart") }
 
 func control(t testing.TB, what string) {
 	t.Helper()
-	if !Ours() {
-		t.Skip("nobody is there who would restart this broker")
-	}
 	answer, err := http.Post(os.Getenv("BAYOU_CONTROL")+"/"+what, "text/plain", nil)
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
