@@ -16,7 +16,7 @@ func consume(t *testing.T, config *sarama.Config, topic string, partition int32,
 	consumer := support.Value(sarama.NewConsumer([]string{support.Broker(t)}, config))(t)
 	stream, err := consumer.ConsumePartition(topic, partition, from)
 	must(t, err)
-	t.Cleanup(func() { stream.Close(); consumer.Close() })
+	t.Cleanup(func() { consumer.Close() })
 	return stream
 }
 
