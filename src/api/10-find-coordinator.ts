@@ -1,6 +1,7 @@
 /**
- * FindCoordinator (key 10, versions 0–6): this broker coordinates every group. From v4 on a request asks for many keys (KIP-699).
- * Key types: 0 groups; 1 transactional ids, for which there is no coordinator yet; 2 share groups (v6, KIP-932), which are not supported.
+ * FindCoordinator (key 10, versions 0–6): this broker coordinates everything. From v4 on a request asks for many keys (KIP-699).
+ * Key types: 0 groups; 1 transactional ids, whose producers learn from InitProducerId that there are no transactions yet, where COORDINATOR_NOT_AVAILABLE would make them try until their time is over;
+ * 2 share groups (v6, KIP-932), which are not supported.
  */
 import { KafkaError } from '../../protocol/errors.ts'
 import { FindCoordinator } from '../../protocol/messages/10-find-coordinator.ts'
@@ -40,12 +41,11 @@ function answer(request: FindCoordinatorRequest, { apiVersion }: RequestContext,
 
 function find(keyType: number, { broker }: RequestContext): Found {
   switch (keyType) {
-    case GROUP: {
+    case GROUP:
+    case TRANSACTION: {
       const { id, host, port } = broker.groups.selfNode()
       return { errorCode: KafkaError.NONE, errorMessage: '', nodeId: id, host, port }
     }
-    case TRANSACTION:
-      return notFound(KafkaError.COORDINATOR_NOT_AVAILABLE, 'Transactions are not supported by this broker yet.')
     default:
       return notFound(KafkaError.INVALID_REQUEST, `There are no coordinators of type ${keyType}.`)
   }

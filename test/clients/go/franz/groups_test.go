@@ -243,6 +243,9 @@ func TestPartitionsAndTopicsThatAreAddedAreGivenOut(t *testing.T) {
 
 func TestStaticMemberThatReturnsKeepsItsPartitions(t *testing.T) {
 	eachBalancer(t, func(t *testing.T, options []kgo.Opt) {
+		if isServerSide(options) {
+			t.Skip("it says goodbye without its instance id, which Kafka refuses, too, so that its name is free when the session is over")
+		}
 		topic, group := topicOf(t, "static", 4), unique("static")
 		static := func(name string) *member {
 			return join(t, group, name, nil, nil, options, kgo.ConsumeTopics(topic), kgo.InstanceID(name))
@@ -258,9 +261,7 @@ func TestStaticMemberThatReturnsKeepsItsPartitions(t *testing.T) {
 		equal(t, "the generation of the one that stayed", after, before)
 		equal(t, "what it had", len(had), 2)
 		left := support.Value(adminOf(t).LeaveGroup(patient(t), kadm.LeaveGroup(group).InstanceIDs("goes", "never")))(t)
-		if err := left["goes"].Err; err != nil && !isServerSide(options) {
-			t.Fatal(err)
-		}
+		must(t, left["goes"].Err)
 		if err := left["never"].Err; !errors.Is(err, kerr.UnknownMemberID) {
 			t.Fatalf("a stranger leaves: %v", err)
 		}
@@ -371,9 +372,14 @@ func TestCommitsByHand(t *testing.T) {
 		equal(t, "after the commit", string(poll(t, second, 6)[0].Value), "a-4")
 		must(t, second.CommitUncommittedOffsets(patient(t)))
 		second.Close()
-		lag := support.Value(adminOf(t).Lag(patient(t), group))(t)[group]
-		must(t, lag.Error())
-		equal(t, "lag", []any{lag.Lag.Total(), lag.State}, []any{int64(0), "Empty"})
+		committed, _ := support.Value(adminOf(t).FetchOffsets(patient(t), group))(t).Lookup(topic, 0)
+		equal(t, "committed", committed.At, int64(10))
+		if !isServerSide(options) {
+			// The admin client describes every group as a classic one here, which both brokers refuse for the others.
+			lag := support.Value(adminOf(t).Lag(patient(t), group))(t)[group]
+			must(t, lag.Error())
+			equal(t, "lag", []any{lag.Lag.Total(), lag.State}, []any{int64(0), "Empty"})
+		}
 	})
 }
 
