@@ -22,6 +22,12 @@ const suites = [
   { list: 'kafka-python', client: 'kafka-python 3.0.12, confluent-kafka', what: 'its integration tests', onKafka: 70 },
 ] as const
 
+/** Tests of our own with clients in Go (test/clients/go), all of which must pass here; and how many of them Kafka 4.3.1 passes: it is not killed, and has what is refused here. */
+const goClients = [
+  { folder: 'sarama', module: 'github.com/IBM/sarama', client: 'sarama', onKafka: 43 },
+  { folder: 'franz', module: 'github.com/twmb/franz-go', client: 'franz-go', onKafka: 38 },
+] as const
+
 const results = recordedResults()
 
 /** What the KIPs that handlers name are about. */
@@ -132,6 +138,8 @@ export function compatibilityDocument(): string {
     seenTable(),
     '## Clients',
     clientTable(),
+    'sarama and franz-go run as clients of Kafka 2.1, 3.6 and the newest version that they know (`node test/clients/go/run.ts`). Tests that kill the broker, and those of what is refused here, are not for Kafka.',
+    'The .NET client (Confluent.Kafka) is a binding of librdkafka, whose protocol, groups and retries are those of the first row; the binding itself was not run.',
     'What a Kafka 4.3.1 passes and is left out here, with the reason:',
     leftOutOfSuites(),
     'kafkajs and @platformatic/kafka run in `npm test`, kill -9 included. The suites run with `node test/conformance/run.ts` where they are at hand; the lists of what must pass are in `test/conformance/` and only grow.',
@@ -197,9 +205,21 @@ function missing(): string {
 // ---- clients and KIPs ---------------------------------------------------------------------------------------------------------------
 
 function clientTable(): string {
-  return table(['Client', 'Suite', 'Passes here', 'Passes on Kafka 4.3.1'], suites.map(({ list, client, what, onKafka }) => {
-    return [client, what, String(allowed(list) ?? 'not run yet'), String(onKafka)]
-  }))
+  return table(['Client', 'Suite', 'Passes here', 'Passes on Kafka 4.3.1'], [
+    ...suites.map(({ list, client, what, onKafka }) => [client, what, String(allowed(list) ?? 'not run yet'), String(onKafka)]),
+    ...goClients.map(({ folder, module, client, onKafka }) => [`${client} ${goVersion(module)}`, 'our own tests', String(goTests(folder)), String(onKafka)]),
+  ])
+}
+
+function goVersion(module: string): string {
+  const [, version] = new RegExp(`${module} v(\\S+)`).exec(readFileSync(new URL('test/clients/go/go.mod', root), 'utf8')) ?? []
+  if (version === undefined) throw new Error(`go.mod does not name ${module}`)
+  return version
+}
+
+function goTests(folder: string): number {
+  const files = readdirSync(new URL(`test/clients/go/${folder}/`, root)).filter(name => name.endsWith('_test.go'))
+  return files.reduce((count, name) => count + [...readFileSync(new URL(`test/clients/go/${folder}/${name}`, root), 'utf8').matchAll(/^func Test/gm)].length, 0)
 }
 
 /** How many names are on the list of what must pass; null where there is no list. */
