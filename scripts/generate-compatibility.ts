@@ -22,10 +22,10 @@ const suites = [
   { list: 'kafka-python', client: 'kafka-python 3.0.12, confluent-kafka', what: 'its integration tests', onKafka: 70 },
 ] as const
 
-/** Tests of our own with clients in Go (test/clients/go), all of which must pass here; and how many of them Kafka 4.3.1 passes: it is not killed, and has what is refused here. */
+/** Tests of our own with clients in Go (test/clients/go), all of which must pass here; and how many of them Kafka 4.3.1 passes: it is not killed, and has what is refused here; null where they were not all held against it yet. */
 const goClients = [
   { folder: 'sarama', module: 'github.com/IBM/sarama', client: 'sarama', onKafka: 43 },
-  { folder: 'franz', module: 'github.com/twmb/franz-go', client: 'franz-go', onKafka: 38 },
+  { folder: 'franz', module: 'github.com/twmb/franz-go', client: 'franz-go', onKafka: null },
 ] as const
 
 const results = recordedResults()
@@ -207,7 +207,7 @@ function missing(): string {
 function clientTable(): string {
   return table(['Client', 'Suite', 'Passes here', 'Passes on Kafka 4.3.1'], [
     ...suites.map(({ list, client, what, onKafka }) => [client, what, String(allowed(list) ?? 'not run yet'), String(onKafka)]),
-    ...goClients.map(({ folder, module, client, onKafka }) => [`${client} ${goVersion(module)}`, 'our own tests', String(goTests(folder)), String(onKafka)]),
+    ...goClients.map(({ folder, module, client, onKafka }) => [`${client} ${goVersion(module)}`, 'our own tests', String(goTests(folder)), String(onKafka ?? 'not run yet')]),
   ])
 }
 

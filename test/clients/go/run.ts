@@ -14,7 +14,8 @@ import { removeStore, startTestBroker } from '../../support/broker.ts'
 import { fast } from '../support/setup.ts'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
-const args = [...fast, '--group-min-session-timeout-ms', '1000']
+// The compiler of the other client may still be at work when a broker starts.
+const options = { args: [...fast, '--group-min-session-timeout-ms', '1000'], readyMs: 120_000 }
 const clients = ['sarama', 'franz']
 const named = process.argv.slice(2)
 const wanted = clients.filter((client) => named.includes(client))
@@ -32,14 +33,14 @@ if (spawnSync('go', ['version']).status !== 0) {
 async function run(client: string): Promise<number> {
   const other = process.env['TEST_KAFKA']
   if (other !== undefined && other !== '') return await goTest(client, { BAYOU_BROKER: other })
-  let broker = await startTestBroker({ args })
+  let broker = await startTestBroker(options)
   const { store } = broker
   const port = Number(broker.address.split(':').at(-1))
   const control = createServer((request, response) => {
     void (async () => {
       if (request.url === '/crash') await broker.kill()
       else await broker.stop()
-      broker = await startTestBroker({ store, port, args })
+      broker = await startTestBroker({ ...options, store, port })
     })().then(() => response.end(), (error: unknown) => response.writeHead(500, String(error)).end())
   })
   await new Promise<void>((done) => control.listen(0, '127.0.0.1', done))
