@@ -52,13 +52,13 @@ function burstCase({ rate, smooth = false, partitions = 1, name, onRequest = fal
     stores,
     columns: [p99, p50, { key: 'secondHalfP50Ms', title: 'p50 of the second half', unit: 'ms', better: 'lower' }, lanePutRate, cores],
     async run(context) {
-      const seconds = secondsOf(context, 10, 6)
+      const seconds = secondsOf(context, 12, 7)
       if (context.subject === 'delta-queue') return await queue(context, rate, seconds)
       const target = await context.start(commitsEvery(100))
       await load(context, target, 'create', { topic: 'b', partitions })
       const meter = await Meter.start(target)
       const window = Math.max(seconds / 10, 1)
-      const result = await load(context, target, 'bursts', { topic: 'b', size: valueBytes, rate, burst, smooth, partitions, seconds, warmup: 2, window })
+      const result = await load(context, target, 'bursts', { topic: 'b', size: valueBytes, rate, burst, smooth, partitions, seconds, warmup: 4, window })
       const cost = await meter.stop()
       await target.stop()
       const windows = result.windows ?? []
@@ -75,7 +75,7 @@ function burstCase({ rate, smooth = false, partitions = 1, name, onRequest = fal
 }
 
 async function queue(context: CaseContext, rate: number, seconds: number): Promise<Numbers> {
-  const run = await runDeltaQueue(context.python(), context.store, { rate, burst, seconds, warmup: 2 })
+  const run = await runDeltaQueue(context.python(), context.store, { rate, burst, seconds, warmup: 4 })
   if (run.ages.rows < Math.trunc((seconds * rate) / burst) * burst) throw new Error(`the reader had ${run.ages.rows} rows when it gave up`)
   return { p50Ms: run.ages.p50, p99Ms: run.ages.p99, maxMs: run.ages.max, commitsPerSecond: run.commits / run.seconds, ...costs(run.used, run.seconds, false) }
 }

@@ -6,7 +6,7 @@ import { Meter, commitsEvery, costs, load, secondsOf } from './parts.ts'
 
 const burst = 1000
 const valueBytes = 18
-const warmup = 1
+const warmup = 3
 
 export const freshnessCases: readonly Case[] = [10_000, 70_000, 250_000].map((rate) => ({
   name: `freshness-${rate / 1000}k`,
