@@ -1,6 +1,6 @@
 // ElectLeaders (43), v0–2 (KIP-183, KIP-460).
-// Every partition has the one leader that it can have, so no election is ever needed; the answer to a request for all partitions is empty,
-// as on Kafka, which leaves out those without need.
+// Every partition has the one leader that it can have, so no election is ever needed. The answer to a request for all partitions names every
+// topic and no partition, as on Kafka, which leaves out the partitions without need, and only those.
 import { KafkaError } from '../../protocol/errors.ts'
 import { ElectLeaders } from '../../protocol/messages/43-elect-leaders.ts'
 import type { ElectLeadersRequest, ElectLeadersResponse } from '../../protocol/messages/43-elect-leaders.ts'
@@ -14,9 +14,11 @@ export const electLeaders: Handler<ElectLeadersRequest, ElectLeadersResponse> = 
   versions: [0, 2],
 
   handle(request, { broker }) {
-    if (request.electionType < 0 || request.electionType > UNCLEAN) return { errorCode: KafkaError.INVALID_REQUEST, replicaElectionResults: [] }
+    const { electionType, topicPartitions } = request
+    if (electionType < 0 || electionType > UNCLEAN) return refusedWhole(request, KafkaError.INVALID_REQUEST, `Unknown election type ${electionType}`)
+    if (topicPartitions === null) return { replicaElectionResults: Array.from(broker.topics.all(), ({ name }) => ({ topic: name, partitionResult: [] })) }
     return {
-      replicaElectionResults: (request.topicPartitions ?? []).map(({ topic: name, partitions }) => {
+      replicaElectionResults: topicPartitions.map(({ topic: name, partitions }) => {
         const topic = broker.topics.byName(name)
         return {
           topic: name,
@@ -33,11 +35,16 @@ export const electLeaders: Handler<ElectLeadersRequest, ElectLeadersResponse> = 
     }
   },
 
-  onError: (request, errorCode) => ({
+  onError: (request, errorCode) => refusedWhole(request, errorCode, null),
+}
+
+/** One error for the request and for each partition that it names. */
+function refusedWhole({ topicPartitions }: ElectLeadersRequest, errorCode: number, errorMessage: string | null) {
+  return {
     errorCode,
-    replicaElectionResults: (request.topicPartitions ?? []).map(({ topic, partitions }) => ({
+    replicaElectionResults: (topicPartitions ?? []).map(({ topic, partitions }) => ({
       topic,
-      partitionResult: partitions.map((partitionId) => ({ partitionId, errorCode, errorMessage: null })),
+      partitionResult: partitions.map((partitionId) => ({ partitionId, errorCode, errorMessage })),
     })),
-  }),
+  }
 }

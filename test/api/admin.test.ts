@@ -97,8 +97,22 @@ describe('leaders and moves', () => {
       isError(known!.partitionResult[1]!.errorCode, 'UNKNOWN_TOPIC_OR_PARTITION')
       isError(unknown!.partitionResult[0]!.errorCode, 'UNKNOWN_TOPIC_OR_PARTITION')
     }
+  })
+
+  test('an election for all partitions names every topic and no partition', async () => {
+    const topics = [await createTopic(subject.client), await createTopic(subject.client, { partitions: 3 })]
     const all = await subject.client.send(ElectLeaders, 2, { electionType: 0, topicPartitions: null })
-    assert.deepEqual([all.errorCode, all.replicaElectionResults], [0, []])
+    isError(all.errorCode, 'NONE')
+    const named = all.replicaElectionResults.map(({ topic }) => topic)
+    for (const { name } of topics) assert.equal(named.filter((other) => other === name).length, 1)
+    assert.deepEqual(all.replicaElectionResults.flatMap(({ partitionResult }) => partitionResult), [])
+  })
+
+  test('an election of an unknown type is refused for the request and for each partition', async () => {
+    const { errorCode, replicaElectionResults } = await subject.client.send(ElectLeaders, 2, { electionType: 7, topicPartitions: [{ topic: 'nowhere', partitions: [0, 1] }] })
+    isError(errorCode, 'INVALID_REQUEST')
+    for (const partition of replicaElectionResults[0]!.partitionResult) isError(partition.errorCode, 'INVALID_REQUEST')
+    assert.equal(replicaElectionResults[0]!.partitionResult.length, 2)
   })
 
   test('a partition can be assigned to where it is, and nowhere else', async () => {

@@ -215,6 +215,7 @@ final class TopicCases {
         for (var partition : result.partitionResult()) Check.error("an election without need", Errors.ELECTION_NOT_NEEDED, partition.errorCode());
         ElectLeadersResponseData all = bench.ask(ApiKeys.ELECT_LEADERS, version, new ElectLeadersRequestData().setTopicPartitions(null));
         Check.fine("all partitions", all.errorCode());
+        Check.that("every topic is named", all.replicaElectionResults().stream().anyMatch(each -> each.topic().equals(topic)));
         Check.that("no partition had an election", all.replicaElectionResults().stream().allMatch(each -> each.partitionResult().isEmpty()));
         return "no election is needed";
     }
