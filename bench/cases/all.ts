@@ -15,22 +15,26 @@ export const cases: readonly Case[] = [
 
 /**
  * The cases that one of the patterns (divided by `|`) names whole; a pattern that names none whole stands for all that begin so, without
- * those on request. Null: all but those on request. Throws when nothing is named.
+ * those on request. An empty one stands for nothing. Null: all but those on request. Throws, with the list of names, where a pattern names nothing.
  */
 export function chooseCases(pattern: string | null): readonly Case[] {
   const usual = cases.filter((one) => one.onRequest !== true)
   if (pattern === null) return usual
+  const none = (what: string): Error => new Error(`--case ${what}: none of ${cases.map(({ name }) => name).join(', ')}`)
+  const patterns = alternatives(pattern)
+  if (patterns.length === 0) throw none(`'${pattern}'`)
   const named = new Set(
-    alternatives(pattern).flatMap((one) => {
+    patterns.flatMap((one) => {
       const whole = cases.filter(({ name }) => new RegExp(`^(?:${one})$`).test(name))
-      return whole.length > 0 ? whole : usual.filter(({ name }) => new RegExp(`^(?:${one})`).test(name))
+      const chosen = whole.length > 0 ? whole : usual.filter(({ name }) => new RegExp(`^(?:${one})`).test(name))
+      if (chosen.length === 0) throw none(one)
+      return chosen
     }),
   )
-  if (named.size === 0) throw new Error(`--case ${pattern}: none of ${cases.map(({ name }) => name).join(', ')}`)
   return cases.filter((one) => named.has(one))
 }
 
 /** A bar within parentheses divides nothing. */
 function alternatives(pattern: string): readonly string[] {
-  return pattern.includes('(') ? [pattern] : pattern.split('|')
+  return pattern.includes('(') ? [pattern] : pattern.split('|').filter((one) => one !== '')
 }

@@ -83,7 +83,11 @@ describe('choice of cases', () => {
     assert.deepEqual(names('latency|produce-1k'), ['latency', 'produce-1k'])
     assert.deepEqual(names('blast-1k'), ['blast-1k'])
     assert.deepEqual(names('topics'), ['topics-1', 'topics-100', 'topics-10000'])
-    assert.throws(() => names('nothing'), /none of/)
+  })
+
+  it('what names nothing fails with the list, and an empty alternative names nothing more', () => {
+    for (const wrong of ['nothing', 'latency|nothing', '', '|']) assert.throws(() => names(wrong), /none of latency, /)
+    assert.deepEqual(names('latency|'), ['latency'])
   })
 
   it('names are unique, and Bayou takes part in every case', () => {
