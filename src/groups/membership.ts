@@ -43,7 +43,7 @@ export function groupFromMetadata(id: string, value: GroupMetadata, now: Now): G
   group.protocol = value.protocol
   group.leader = value.leader
   for (const saved of value.members) {
-    const member: Member = {
+    settle(group, {
       id: saved.memberId,
       instanceId: saved.instanceId,
       clientId: saved.clientId,
@@ -52,17 +52,21 @@ export function groupFromMetadata(id: string, value: GroupMetadata, now: Now): G
       rebalanceTimeoutMs: saved.rebalanceTimeoutMs === -1 ? saved.sessionTimeoutMs : saved.rebalanceTimeoutMs,
       protocols: value.protocol === null ? [] : [{ name: value.protocol, metadata: saved.subscription }],
       assignment: saved.assignment,
-      isNew: false,
-      join: null,
-      sync: null,
-      deadlineMs: Infinity,
-    }
-    addMember(group, member)
-    extendSession(group, member, now)
+    }, now)
   }
   if (group.leader !== null && !group.members.has(group.leader)) group.leader = group.members.keys().next().value ?? null
   group.subscribedTopics = subscribedTopicsOf(group)
   return group
+}
+
+/** What is known of a member that takes part in no rebalance. */
+export type SettledMember = Omit<Member, 'isNew' | 'join' | 'sync' | 'deadlineMs'>
+
+/** Adds a member that is known from records: it has its assignment, and its session starts afresh. */
+export function settle(group: Group, known: SettledMember, now: Now): void {
+  const member: Member = { ...known, isNew: false, join: null, sync: null, deadlineMs: Infinity }
+  addMember(group, member)
+  extendSession(group, member, now)
 }
 
 export function memberFromJoin(id: string, event: JoinEvent): Member {

@@ -11,7 +11,7 @@ import { groupEpochRecord, memberRecord, positionRecord, targetEpochRecord, targ
 import { namesOf } from './consumer/arrivals.ts'
 import type { ConsumerGroup, ConsumerMember, ConsumerWorld, HeldPartitions } from './consumer/types.ts'
 import { CONSUMER_PROTOCOL_TYPE, decodeAssignment, decodeSubscription } from './consumer-protocol.ts'
-import { addMember, extendSession, metadataRecord, newGroup, selectProtocol } from './membership.ts'
+import { metadataRecord, newGroup, selectProtocol, settle } from './membership.ts'
 import type { TopicIndex } from './ports.ts'
 import type { RecordBytes } from './records.ts'
 import { subscribedTopicsOf } from './subscription.ts'
@@ -60,7 +60,7 @@ export function downgraded(consumer: ConsumerGroup, { now, topics }: ConsumerWor
   for (const { id, subscription } of consumer.members.values()) {
     const { classic } = subscription
     if (classic === null) throw new Error(`member ${id} of group ${consumer.id} speaks the consumer protocol`)
-    const member: Member = {
+    settle(group, {
       id,
       instanceId: subscription.instanceId,
       clientId: subscription.clientId,
@@ -69,13 +69,7 @@ export function downgraded(consumer: ConsumerGroup, { now, topics }: ConsumerWor
       rebalanceTimeoutMs: subscription.rebalanceTimeoutMs,
       protocols: classic.supportedProtocols,
       assignment: assignmentBytes(classic.supportedProtocols[0]!, consumer.target.get(id) ?? NO_PARTITIONS, topics),
-      isNew: false,
-      join: null,
-      sync: null,
-      deadlineMs: Infinity,
-    }
-    addMember(group, member)
-    extendSession(group, member, now)
+    }, now)
   }
   group.protocol = selectProtocol(group)
   group.subscribedTopics = subscribedTopicsOf(group)
