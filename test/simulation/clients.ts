@@ -1,10 +1,11 @@
 /** Producers and consumers as Kafka's clients behave: pipelining, retries in order, time-outs, another broker when one does not answer. */
-import { computeCrc, crc, iterateBatches, lastOffset } from '../../protocol/records/batch.ts'
+import { attributes, computeCrc, crc, isControl, iterateBatches, lastOffset } from '../../protocol/records/batch.ts'
 import { recordsOf } from '../../protocol/records/record.ts'
 import type { PartitionLedger } from './ledger.ts'
-import { encodePlan, makeRecord } from './records.ts'
+import { encodePlan, makeKeyedRecord, makeRecord } from './records.ts'
 import type { BatchPlan } from './records.ts'
 import type { FetchReply, ProduceReply, SimBroker } from './sim-broker.ts'
+import { simEpochMs } from './sim-env.ts'
 import type { World } from './world.ts'
 
 /** As many as Kafka's producers have in flight with idempotence. */
@@ -67,7 +68,8 @@ export class Producer {
   #make(): void {
     const { env } = this.#world
     const count = 1 + env.below(env.oneIn(5) ? 20 : 4)
-    const records = Array.from({ length: count }, (_, i) => makeRecord(env, this.name, this.#records + i))
+    const make = this.#ledger.topic.compaction === null ? makeRecord : makeKeyedRecord
+    const records = Array.from({ length: count }, (_, i) => make(env, this.name, this.#records + i))
     const plan = {
       records, codec: env.oneIn(4) ? env.below(5) : 0, producerId: this.#producerId, producerEpoch: this.#plan.idempotent ? 0 : -1,
       baseSequence: this.#plan.idempotent ? this.#records : -1,
@@ -161,7 +163,7 @@ export class Consumer {
       const broker = this.#world.leader()
       const maxBytes = env.oneIn(4) ? 1 : 200 + env.below(20_000)
       const reply = broker === null ? null : await fetchFrom(this.#world, broker, this.#ledger, this.#next, maxBytes)
-      if (reply?.kind === 'outOfRange' && this.#next < this.#ledger.mayBeginAt) {
+      if (reply?.kind === 'outOfRange' && mayBeGone(this.#ledger, this.#next)) {
         // auto.offset.reset=earliest
         const earliest = broker!.partition(this.#ledger.topic.record.id, this.#ledger.partition)?.logStartOffset ?? 0
         this.#next = Math.max(this.#next, earliest)
@@ -197,7 +199,7 @@ export class Deleter {
     while (!this.#world.draining && !this.#ledger.topic.deleteRequested) {
       await env.clock.sleep(env.below(800))
       const broker = this.#world.leader()
-      const below = env.below(this.#ledger.seen.size + 1)
+      const below = env.below(this.#ledger.seenEnd + 1)
       if (broker === null || below === 0) continue
       this.#ledger.mayBeginAt = Math.max(this.#ledger.mayBeginAt, below)
       const { promise, resolve } = Promise.withResolvers<void>()
@@ -220,31 +222,40 @@ export async function fetchFrom(world: World, broker: SimBroker, ledger: Partiti
   const reply = await promise
   timer.cancel()
   // A broker that has not heard of its successor yet cannot know what consumers have read there.
-  if (reply?.kind === 'outOfRange' && fromOffset >= ledger.mayBeginAt && !ledger.topic.deleteRequested && !world.hasServedAfter(broker)) {
+  if (reply?.kind === 'outOfRange' && !mayBeGone(ledger, fromOffset) && !ledger.topic.deleteRequested && !world.hasServedAfter(broker)) {
     world.fail(`P1: ${ledger.name}@${fromOffset} is out of range at ${broker.name}`)
   }
   return reply
 }
 
-/** Hands the records of an answer to the ledger, in order and without a gap; gives the next offset to ask for. */
+function mayBeGone({ mayBeginAt, topic }: PartitionLedger, offset: number): boolean {
+  return offset < mayBeginAt || topic.retentionMs !== Infinity
+}
+
+/** Hands the records of an answer to the ledger, in order, and without a gap unless the topic is compacted; gives the next offset to ask for. */
 export function takeRecords(
   world: World, ledger: PartitionLedger, fromOffset: number, reply: Extract<FetchReply, { kind: 'records' }>, by: string,
 ): { readonly next: number; readonly records: ReturnType<typeof recordsOf> } {
   const where = `at ${by}`
   const taken: ReturnType<typeof recordsOf> = []
+  const nowMs = simEpochMs + world.env.nowMs
   let next = fromOffset
+  const skipTo = (offset: number): void => {
+    if (offset < next || (offset > next && ledger.topic.compaction === null)) world.fail(`P2: ${ledger.name}: offset ${offset} follows ${next - 1} ${where}`)
+    for (; next < offset; next++) if (!ledger.passedOver.has(next)) ledger.passedOver.set(next, nowMs)
+  }
   for (const chunk of reply.chunks) {
     for (const { start, end } of iterateBatches(chunk)) {
       const batch = chunk.subarray(start, end)
       if (crc(batch, 0) !== computeCrc(batch, 0)) world.fail(`P6: ${ledger.name}: a batch with a wrong checksum at offset ${next} ${where}`)
-      for (const record of recordsOf(batch)) {
+      for (const record of isControl(attributes(batch, 0)) ? [] : recordsOf(batch)) {
         if (record.offset < fromOffset) continue
-        if (record.offset !== next) world.fail(`P2: ${ledger.name}: offset ${record.offset} follows ${next - 1} ${where}`)
+        skipTo(record.offset)
         ledger.noteSeen(record, where)
         taken.push(record)
         next = record.offset + 1
       }
-      next = Math.max(next, lastOffset(batch, 0) + 1)
+      skipTo(Math.max(next, lastOffset(batch, 0) + 1))
     }
   }
   if (next === fromOffset) world.fail(`P2: ${ledger.name}: nothing at or after ${fromOffset} in an answer of ${reply.bytes} bytes ${where}`)

@@ -2,7 +2,9 @@
 import type { RecordToEncode } from '../../protocol/records/encoder.ts'
 import type { DecodedRecord } from '../../protocol/records/record.ts'
 import type { TopicRecord } from '../../storage/journal/entries.ts'
+import type { CompactionConfig } from '../../storage/partition/types.ts'
 import { identityOf, shown } from './records.ts'
+import { simulatedConfig } from './topic-config.ts'
 
 export interface Sent {
   readonly producer: string
@@ -25,6 +27,10 @@ export class PartitionLedger {
   readonly sent = new Map<string, Sent>()
   readonly acked = new Map<number, { readonly identity: string; readonly by: string }>()
   readonly seen = new Map<number, Seen>()
+  /** Offsets that readers passed over in a compacted topic, and when they did so first, milliseconds of the wall clock. */
+  readonly passedOver = new Map<number, number>()
+  /** Consumers have seen records up to here. */
+  seenEnd = 0
   /** Records below may be gone: somebody asked for their deletion. */
   mayBeginAt = 0
   /** Records below are gone: a broker said so. */
@@ -69,6 +75,7 @@ export class PartitionLedger {
   noteSeen(record: DecodedRecord, where: string): void {
     const identity = identityOf(record)
     const { offset, timestamp } = record
+    this.seenEnd = Math.max(this.seenEnd, offset + 1)
     const before = this.seen.get(offset)
     if (before !== undefined) {
       if (before.identity !== identity) this.#fail(`P2: ${this.name}@${offset} was ${shown(before.identity)} and is ${shown(identity)} ${where}`)
@@ -92,12 +99,19 @@ export class TopicLedger {
   readonly record: TopicRecord
   readonly partitions: readonly PartitionLedger[]
   readonly logAppendTime: boolean
+  /** Null where offsets have no gaps. */
+  readonly compaction: CompactionConfig | null
+  /** Age at which records may be gone, milliseconds; Infinity where none goes by its age. */
+  readonly retentionMs: number
   /** Somebody asked for it; whether it has happened is in the journal. */
   deleteRequested = false
 
   constructor(record: TopicRecord, fail: (what: string) => void) {
     this.record = record
-    this.logAppendTime = record.configs['message.timestamp.type'] === 'LogAppendTime'
+    const { compaction, retention, timestampType } = simulatedConfig(record.configs)
+    this.logAppendTime = timestampType === 'LogAppendTime'
+    this.compaction = compaction ?? null
+    this.retentionMs = retention?.ms ?? Infinity
     this.partitions = Array.from({ length: record.partitions }, (_, partition) => new PartitionLedger(this, partition, fail))
   }
 }

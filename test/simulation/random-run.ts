@@ -139,7 +139,7 @@ class Script {
 
   async #topic(name: string): Promise<TopicLedger> {
     const env = this.#env
-    const configs = env.oneIn(4) ? { 'message.timestamp.type': 'LogAppendTime' } : {}
+    const configs = { ...(env.oneIn(4) ? { 'message.timestamp.type': 'LogAppendTime' } : {}), ...(env.oneIn(3) ? compacted(env) : {}) }
     const topic = await this.#world.createTopic(name, 1 + env.below(3), configs)
     for (const ledger of topic.partitions) {
       for (let i = env.oneIn(3) ? 2 : 1; i > 0; i--) {
@@ -155,6 +155,17 @@ class Script {
   }
 }
 
+function compacted(env: SimEnv): Record<string, string> {
+  return {
+    'cleanup.policy': env.oneIn(3) ? 'compact,delete' : 'compact',
+    'retention.ms': `${500 + env.below(5000)}`,
+    'min.cleanable.dirty.ratio': `${env.oneIn(2) ? 0 : env.random() * 0.6}`,
+    'delete.retention.ms': `${env.oneIn(4) ? 86_400_000 : env.below(2000)}`,
+    'min.compaction.lag.ms': `${env.oneIn(3) ? env.below(1500) : 0}`,
+    'max.compaction.lag.ms': `${env.oneIn(3) ? 1 + env.below(3000) : Number.MAX_SAFE_INTEGER}`,
+  }
+}
+
 function settingsOf(env: SimEnv, isLong: boolean): BrokerSettings {
   return {
     engine: {
@@ -162,11 +173,12 @@ function settingsOf(env: SimEnv, isLong: boolean): BrokerSettings {
       lane: { lingerMs: env.below(12), inflightMax: 1 + env.below(5), segmentBytesMax: 500 + env.below(4000), bufferBytesMax: 100_000 },
       checkpointIntervalMs: 40 + env.below(400),
       retentionCheckIntervalMs: 200 + env.below(2000),
+      cleanerBackoffMs: 50 + env.below(1000),
       journalPollMs: 150 + env.below(1500),
       cacheBytes: env.below(8000),
       producerExpirationMs: 86_400_000,
       flush: { parquetCompression: 'none', topicsAtOnce: 1 + env.below(3), retryMs: 50 + env.below(300) },
-      maintenance: { compaction: isLong || env.oneIn(2), parquetCompression: 'none', logRetentionMs: 86_400_000, deletedFileRetentionMs: 86_400_000 },
+      maintenance: { compaction: isLong || env.oneIn(2), parquetCompression: 'none', logRetentionMs: 86_400_000, deletedFileRetentionMs: 86_400_000, keyBytesMax: env.oneIn(3) ? 60 + env.below(500) : 100_000 },
     },
     topic: { flushIntervalMs: isLong ? 15 : 20 + env.below(400), flushBytes: 300 + env.below(10_000) },
     skew: skewOf(env.below(12), 60),

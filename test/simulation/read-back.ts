@@ -9,8 +9,10 @@ export interface ReadBack {
   readonly ledger: PartitionLedger
   /** Where the log begins. */
   readonly start: number
-  /** Record n has offset start + n. */
+  /** In order; without gaps unless the topic is compacted. */
   readonly records: readonly DecodedRecord[]
+  /** The same by offset. */
+  readonly at: ReadonlyMap<number, DecodedRecord>
   readonly end: number
 }
 
@@ -22,16 +24,24 @@ export async function readBack(world: World, broker: SimBroker, ledger: Partitio
     return null
   }
   const records: DecodedRecord[] = []
-  const start = log.logStartOffset
+  let start = log.logStartOffset
   const endOffset = log.highWatermark
-  for (let tries = 0; start + records.length < endOffset; ) {
-    const next = start + records.length
+  let next = start
+  for (let tries = 0; next < endOffset; ) {
     const maxBytes = world.env.oneIn(4) ? 1 + world.env.below(5000) : 1_000_000
     const reply = await fetchFrom(world, broker, ledger, next, maxBytes)
     if (reply?.kind === 'records' && reply.bytes > 0) {
-      const before = records.length
-      for (const record of takeRecords(world, ledger, next, reply, broker.name).records) records.push(record)
-      if (records.length > before) continue
+      const taken = takeRecords(world, ledger, next, reply, broker.name)
+      for (const record of taken.records) records.push(record)
+      const before = next
+      next = taken.next
+      if (next > before) continue
+    }
+    // Retention goes on.
+    if (reply?.kind === 'outOfRange' && log.logStartOffset > next) {
+      start = next = log.logStartOffset
+      records.length = 0
+      continue
     }
     if (++tries > 20) {
       world.fail(`P1: ${ledger.name}@${next} of ${endOffset} cannot be read at ${broker.name}: ${JSON.stringify(reply)}`)
@@ -39,5 +49,5 @@ export async function readBack(world: World, broker: SimBroker, ledger: Partitio
     }
     await world.env.clock.sleep(50)
   }
-  return { ledger, start, records, end: endOffset }
+  return { ledger, start, records, at: new Map(records.map((record) => [record.offset, record])), end: endOffset }
 }

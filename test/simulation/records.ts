@@ -28,6 +28,24 @@ export function makeRecord(env: SimEnv, producer: string, n: number): RecordToEn
   }
 }
 
+/** The `n`-th record of a producer to a compacted topic: a key among few, with or without a value, and always told apart. */
+export function makeKeyedRecord(env: SimEnv, producer: string, n: number): RecordToEncode {
+  const id = Buffer.from(`${producer}:${n}`)
+  const number = env.below(env.oneIn(3) ? 40 : 4)
+  const key = number === 0 ? nothing : Buffer.from(`k${number}`)
+  const timestamp = env.oneIn(20) ? -1 : Math.floor(simEpochMs + env.nowMs) - env.below(500)
+  const headers = [{ key: 'id', value: id }]
+  switch (env.below(6)) {
+    case 0:
+    case 1:
+      return { timestamp, key, value: null, headers }
+    case 2:
+      return { timestamp, key, value: nothing, headers }
+    default:
+      return { timestamp, key, value: Buffer.concat([id, Buffer.alloc(env.below(60), n & 0xff)]) }
+  }
+}
+
 export interface BatchPlan {
   readonly records: readonly RecordToEncode[]
   readonly codec: number

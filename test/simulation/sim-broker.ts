@@ -20,6 +20,7 @@ import type { AppendOutcome, DurableOutcome, ReadOutcome, ReadRequest, TopicLogC
 import { SimProcess } from './sim-env.ts'
 import { SkewedStore } from './skewed-store.ts'
 import type { Skew } from './skewed-store.ts'
+import { simulatedConfig } from './topic-config.ts'
 import type { World } from './world.ts'
 
 export interface BrokerSettings {
@@ -133,14 +134,7 @@ export class SimBroker {
   }
 
   #configOf(topic: TopicRecord): TopicLogConfig {
-    return {
-      ...this.settings.topic,
-      maxMessageBytes: 1_000_000,
-      timestampType: topic.configs['message.timestamp.type'] === 'LogAppendTime' ? 'LogAppendTime' : 'CreateTime',
-      timestampBeforeMaxMs: Number.MAX_SAFE_INTEGER,
-      timestampAfterMaxMs: Number.MAX_SAFE_INTEGER,
-      compression: 'producer',
-    }
+    return { ...this.settings.topic, ...simulatedConfig(topic.configs) }
   }
 
   async #maintain(store: ObjectStore, topic: TopicLogs): Promise<void> {

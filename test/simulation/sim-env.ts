@@ -210,7 +210,8 @@ export class SimProcess implements Env {
       this.#catchingUp = false
       if (this.#state !== 'running') return
       const task = this.#deferred.shift()
-      if (task !== undefined) this.#run(task)
+      // A process that falls asleep again at this very point has it before it still.
+      if (task !== undefined && !this.#run(task) && this.alive) this.#deferred.unshift(task)
       this.#catchUp()
     })
   }
@@ -235,19 +236,20 @@ export class SimProcess implements Env {
   /** Runs the task now, after `resume`, or never. */
   step(task: () => void): void {
     if (this.#state === 'running' && this.#deferred.length > 0) this.#deferred.push(task)
-    else this.#run(task)
+    else if (!this.#run(task) && this.alive) this.#deferred.push(task)
   }
 
-  #run(task: () => void): void {
+  /** False when the process does not run, or stops here. */
+  #run(task: () => void): boolean {
     if (this.#state === 'running' && this.#stepsLeft-- <= 0) {
       this.#stepsLeft = Infinity
       if (this.#atTheEnd === 'kill') this.kill()
       else this.pause()
     }
-    if (this.#state === 'running') {
-      this.#steps++
-      task()
-    } else if (this.#state === 'paused') this.#deferred.push(task)
+    if (this.#state !== 'running') return false
+    this.#steps++
+    task()
+    return true
   }
 
   /** The store as this process sees it. */

@@ -11,8 +11,12 @@ import type { DecodedRecord } from '../../protocol/records/record.ts'
 import type { ParquetInput } from '../../storage/parquet/byte-source.ts'
 import type { DecodedBatch, DecodedFile } from '../../storage/parquet/decode.ts'
 import type { EncodedFile } from '../../storage/parquet/encode.ts'
+import { KeyOffsets } from '../../storage/parquet/key-offsets.ts'
+import type { KeyMergedFile, SupersededRows } from '../../storage/parquet/merge-by-key.ts'
 import type { OffsetRange } from '../../storage/parquet/merge.ts'
-import type { DecodeRequest, EncodeRequest, FileRequest, MergeRequest, ParquetCodec } from '../../storage/parquet/parquet-codec.ts'
+import type {
+  CollectKeysRequest, DecodeRequest, EncodeRequest, FileRequest, KeyMergeRequest, OffsetMergeRequest, ParquetCodec, SupersededRequest,
+} from '../../storage/parquet/parquet-codec.ts'
 import type { WrittenFile } from '../../storage/parquet/topic-file-writer.ts'
 
 type Codec = Pick<ParquetCodec, 'encode' | 'decode' | 'offsetRange' | 'mergeByOffset' | 'collectKeys' | 'countSuperseded' | 'mergeByKey'>
@@ -48,25 +52,39 @@ export class StandInParquet implements Codec {
     return { rows: offsets.length, rowsWithoutOffset: 0, minOffset: Math.min(...offsets), maxOffset: Math.max(...offsets) }
   }
 
-  async mergeByOffset(request: MergeRequest): Promise<WrittenFile> {
-    return written(sorted((await Promise.all(request.files.map(bytesOf))).flatMap(rowsOf)))
+  async mergeByOffset({ files, fromOffset = 0 }: OffsetMergeRequest): Promise<WrittenFile> {
+    return written((await rowsOfAll(files)).filter(({ offset }) => offset >= fromOffset))
   }
 
-  async collectKeys(): Promise<never> {
-    return notCompacted()
+  async collectKeys({ files, keys, fromOffset, endOffset }: CollectKeysRequest): Promise<number> {
+    const map = new KeyOffsets(keys)
+    for (const { offset, key } of await rowsOfAll(files)) {
+      if (offset >= fromOffset && offset < endOffset && key !== null && !map.put(key, offset)) return offset
+    }
+    return endOffset
   }
 
-  async countSuperseded(): Promise<never> {
-    return notCompacted()
+  async countSuperseded({ file, keys, endOffset, withTombstones }: SupersededRequest): Promise<SupersededRows> {
+    const map = new KeyOffsets(keys)
+    const rows = rowsOf(await bytesOf(file)).filter(({ offset }) => offset < endOffset)
+    const tombstones = withTombstones ? rows.filter(({ value }) => value === null).length : null
+    return { superseded: rows.filter((row) => isSuperseded(row, map)).length, tombstones }
   }
 
-  async mergeByKey(): Promise<never> {
-    return notCompacted()
+  async mergeByKey({ files, keys, endOffset, dropTombstones }: KeyMergeRequest): Promise<KeyMergedFile> {
+    const map = new KeyOffsets(keys)
+    const rows = await rowsOfAll(files)
+    const kept = rows.filter((row) => row.offset >= endOffset || !(isSuperseded(row, map) || (dropTombstones && row.value === null)))
+    return { ...written(kept), dropped: rows.length - kept.length }
   }
 }
 
-function notCompacted(): never {
-  throw new Error('no topic of the simulation is compacted')
+function isSuperseded({ key, offset }: Row, map: KeyOffsets): boolean {
+  return key === null || map.get(key) > offset
+}
+
+async function rowsOfAll(files: readonly ParquetInput[]): Promise<Row[]> {
+  return sorted((await Promise.all(files.map(bytesOf))).flatMap(rowsOf))
 }
 
 async function bytesOf(file: ParquetInput): Promise<Uint8Array> {

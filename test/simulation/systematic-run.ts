@@ -21,11 +21,12 @@ const calmly: Omit<BrokerSettings, 'skew'> = {
     nodeId: 1,
     lane: { lingerMs: 2, inflightMax: 3, segmentBytesMax: 600, bufferBytesMax: 100_000 },
     checkpointIntervalMs: 45,
+    cleanerBackoffMs: 70,
     journalPollMs: 100,
     cacheBytes: 500,
     producerExpirationMs: 86_400_000,
     flush: { parquetCompression: 'none', topicsAtOnce: 2, retryMs: 40 },
-    maintenance: { compaction: true, parquetCompression: 'none', logRetentionMs: 86_400_000, deletedFileRetentionMs: 86_400_000 },
+    maintenance: { compaction: true, parquetCompression: 'none', logRetentionMs: 86_400_000, deletedFileRetentionMs: 86_400_000, keyBytesMax: 100_000 },
   },
   topic: { flushIntervalMs: 60, flushBytes: 4000 },
   coldCacheBytes: 10_000,
@@ -49,8 +50,9 @@ async function script(world: World, mode: SystematicMode, k: number): Promise<vo
   let broker = await serve(world, settings)
   const topic = await world.createTopic('kept', 2, {})
   const passing = await world.createTopic('passing', 1, {})
+  const keyed = await world.createTopic('keyed', 1, { 'cleanup.policy': 'compact', 'min.cleanable.dirty.ratio': '0', 'delete.retention.ms': '60' })
   const clients: { readonly done: Promise<void> }[] = []
-  for (const ledger of [...topic.partitions, ...passing.partitions]) {
+  for (const ledger of [...topic.partitions, ...passing.partitions, ...keyed.partitions]) {
     clients.push(new Producer(world, ledger, { idempotent: true, batchesMax: 9, pauseMs: 24 }), new Consumer(world, ledger, false))
   }
   clients.push(new Producer(world, topic.partitions[0]!, { idempotent: false, batchesMax: 5, pauseMs: 40 }))

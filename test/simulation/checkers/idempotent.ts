@@ -15,8 +15,8 @@ export function checkIdempotent(world: World, { ledger, start, records }: ReadBa
     if (sent === undefined) continue
     if (sent.idempotent) {
       // What came before the start of the log is deleted.
-      const next = nextOf.get(sent.producer) ?? (start === 0 ? 0 : sent.index)
-      if (sent.index !== next) {
+      const next = nextOf.get(sent.producer) ?? (start === 0 && ledger.topic.compaction === null ? 0 : sent.index)
+      if (ledger.topic.compaction === null ? sent.index !== next : sent.index < next) {
         world.fail(`idempotence: ${ledger.name}@${record.offset} is record ${sent.index} of ${sent.producer}, record ${next} is due`)
       }
       nextOf.set(sent.producer, sent.index + 1)
