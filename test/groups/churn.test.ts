@@ -10,11 +10,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { KafkaError } from '../../protocol/errors.ts'
-import { seededRandom } from '../support/env.ts'
-import { VirtualEnv } from './support.ts'
-import { World } from './world.ts'
+import { Stage } from './stage.ts'
+import { ORDERS } from './world.ts'
 
-const GROUP = 'churn'
 const PARTITIONS = 24
 const { NONE, FENCED_INSTANCE_ID, ILLEGAL_GENERATION, MEMBER_ID_REQUIRED, REBALANCE_IN_PROGRESS, UNKNOWN_MEMBER_ID } = KafkaError
 const HEARTBEAT_MS = 3_000
@@ -39,29 +37,18 @@ test('a thousand members join, and a part of them goes', async () => {
   await churn.settle()
 })
 
-class Churn {
-  readonly world: World
-  readonly seed: number
-  readonly #random: () => number
+class Churn extends Stage {
   readonly #members: Actor[] = []
   readonly #target: number
-  #quiet = false
   /** `generation/partition` → the member, or static instance, that was told to own it. */
   readonly #owners = new Map<string, string>()
   /** `generation/member` → what leaders of that generation wanted it to have. A broker that restarts may give a generation twice. */
   readonly #plans = new Map<string, Set<string>>()
-  /** The greatest offset that was acknowledged, by partition. */
-  readonly acknowledged = new Map<number, number>()
-  #nextOffset = 1
 
   constructor(seed: number, target: number) {
-    this.seed = seed
+    super(seed)
     this.#target = target
-    this.#random = seededRandom(seed)
-    this.world = new World({ env: new VirtualEnv(seededRandom(seed + 1000)), snapshots: seed % 2 === 0 })
-    this.world.topics.set('orders', { id: 'ordersTopicIdAAAAAAAAA', partitions: PARTITIONS })
-    for (const log of this.world.logs) log.hold = true
-    this.#releaseLater()
+    this.world.topics.set('orders', { id: ORDERS, partitions: PARTITIONS })
   }
 
   /** Churn for a while of virtual time. */
@@ -77,24 +64,24 @@ class Churn {
       else if (dice < 75) alive[this.below(alive.length)]?.leave()
       else if (dice < 80) alive[this.below(alive.length)]?.silence(this.below(20_000))
       else if (dice < 85) this.#restartStatic()
-      else if (dice === 99) await this.#restartBroker()
+      else if (dice === 99) await this.restartBroker()
     }
   }
 
   /** Nothing happens any more: the group must come to rest, with every partition owned by somebody who is alive. */
   async settle(): Promise<void> {
-    this.#quiet = true
+    this.quiet = true
     const { world } = this
     await world.env.advance(200_000)
     const alive = this.#members.filter((member) => member.alive)
-    const { state, members } = await world.groups.describe(GROUP)
+    const { state, members } = await world.groups.describe(this.group)
     assert.equal(state, alive.length === 0 ? 'Empty' : 'Stable', `seed ${this.seed}`)
     assert.deepEqual(members.map(({ memberId }) => memberId).toSorted(), alive.map(({ id }) => id).toSorted(), `seed ${this.seed}`)
     const owned = alive.flatMap(({ partitions }) => partitions).toSorted((a, b) => a - b)
     if (alive.length > 0) assert.deepEqual(owned, Array.from({ length: PARTITIONS }, (_, i) => i), `seed ${this.seed}`)
     assert.equal(new Set(alive.map(({ generation }) => generation)).size, Math.min(alive.length, 1))
     assert.ok(this.acknowledged.size > 0, 'somebody committed something')
-    await this.#nothingLost()
+    await this.nothingLost()
   }
 
   spawn(): void {
@@ -105,11 +92,6 @@ class Churn {
   crashOne(): void {
     const alive = this.#members.filter((member) => member.alive)
     alive[this.below(alive.length)]?.crash()
-  }
-
-  /** Uniform integer below `n`. */
-  below(n: number): number {
-    return Math.floor(this.#random() * n)
   }
 
   plan(generation: number, assignments: ReadonlyMap<string, Uint8Array>): void {
@@ -134,10 +116,6 @@ class Churn {
     }
   }
 
-  offset(): number {
-    return this.#nextOffset++
-  }
-
   /** The process of a static member dies and is started again. */
   #restartStatic(): void {
     const statics = this.#members.filter((member) => member.alive && member.instanceId !== null)
@@ -145,31 +123,6 @@ class Churn {
     if (member === undefined) return
     member.crash()
     this.#members.push(new Actor(this, member.instanceId))
-  }
-
-  /** Preferably at a moment when something has been accepted and is not durable. */
-  async #restartBroker(): Promise<void> {
-    const { env, logs } = this.world
-    for (let i = 0; i < 1_000 && logs.every((log) => log.highWatermark === log.logEndOffset); i++) await env.advance(5)
-    const old = this.world.groups
-    this.world.restart()
-    old.stop()
-    await this.#nothingLost()
-  }
-
-  async #nothingLost(): Promise<void> {
-    const acknowledged = Array.from(this.acknowledged)
-    for (const [partition, offset] of acknowledged) {
-      const found = await this.world.offset(GROUP, partition)
-      assert.ok(found >= offset, `seed ${this.seed}: partition ${partition} has ${found}, acknowledged was ${offset}`)
-    }
-  }
-
-  #releaseLater(): void {
-    this.world.env.clock.schedule(this.#quiet ? 200 : 1 + this.below(60), () => {
-      for (const log of this.world.logs) log.release()
-      this.#releaseLater()
-    })
   }
 }
 
@@ -196,7 +149,7 @@ class Actor {
   leave(): void {
     this.alive = false
     const { id, instanceId } = this
-    void this.#churn.world.groups.leave(GROUP, [{ memberId: id, instanceId, reason: 'churn' }])
+    void this.#churn.world.groups.leave(this.#churn.group, [{ memberId: id, instanceId, reason: 'churn' }])
   }
 
   silence(ms: number): void {
@@ -214,9 +167,9 @@ class Actor {
   }
 
   async #joinAndSync(): Promise<boolean> {
-    const { world } = this.#churn
+    const { world, group } = this.#churn
     const { instanceId } = this
-    const join = await world.join(GROUP, {
+    const join = await world.join(group, {
       memberId: this.id,
       instanceId,
       requiresKnownMemberId: true,
@@ -243,7 +196,7 @@ class Actor {
       }
       this.#churn.plan(join.generation, assignments)
     }
-    const sync = await world.sync(GROUP, this.id, join.generation, { instanceId, assignments, protocolType: 'consumer', protocol: join.protocol })
+    const sync = await world.sync(group, this.id, join.generation, { instanceId, assignments, protocolType: 'consumer', protocol: join.protocol })
     if (!this.alive) return false
     if (sync.errorCode === UNKNOWN_MEMBER_ID) this.id = ''
     if (sync.errorCode === FENCED_INSTANCE_ID) this.alive = false
@@ -258,18 +211,18 @@ class Actor {
 
   /** Commits and sends a heartbeat; false when the group wants the member back. */
   async #work(): Promise<boolean> {
-    const { world, acknowledged } = this.#churn
+    const { world, group } = this.#churn
     const nowMs = world.env.clock.monotonic()
     if (nowMs < this.#silentUntilMs) await this.#sleep(this.#silentUntilMs - nowMs)
     const partition = this.partitions[this.#churn.below(this.partitions.length)]
     if (partition !== undefined) {
       const offset = this.#churn.offset()
       const { id: memberId, generation, instanceId } = this
-      const errorCode = await world.commit(GROUP, offset, { partition, memberId, generation, instanceId })
-      if (errorCode === NONE) acknowledged.set(partition, Math.max(acknowledged.get(partition) ?? -1, offset))
+      const errorCode = await world.commit(group, offset, { partition, memberId, generation, instanceId })
+      if (errorCode === NONE) this.#churn.committed(`${ORDERS}/${partition}`, offset)
     }
     if (!this.alive) return false
-    const errorCode = await world.groups.heartbeat(GROUP, this.id, this.instanceId, this.generation)
+    const errorCode = await world.groups.heartbeat(group, this.id, this.instanceId, this.generation)
     switch (errorCode) {
       case NONE:
         return true

@@ -9,14 +9,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { KafkaError } from '../../protocol/errors.ts'
-import { seededRandom } from '../support/env.ts'
 import { Classic } from './classic-client.ts'
 import { ConsumerActor } from './consumer/actor.ts'
-import type { Stage } from './consumer/actor.ts'
-import { VirtualEnv } from './support.ts'
-import { ORDERS, USERS, World } from './world.ts'
+import { Stage, placeOf, twoTopics } from './stage.ts'
+import { ORDERS, USERS } from './world.ts'
 
-const GROUP = 'churn'
 const HEARTBEAT_MS = 3_000
 /** Short, so that those who crash do not keep the group in their protocol for long; longer than anybody who lives is silent. */
 const SESSION_MS = 20_000
@@ -48,35 +45,19 @@ test('a thousand members go over from the classic to the consumer protocol and b
   assert.equal(churn.changes, 2)
 })
 
-class Churn implements Stage {
-  readonly world: World
-  readonly group = GROUP
-  readonly seed: number
+class Churn extends Stage {
   readonly cooperative: boolean
-  readonly #random: () => number
   #members: (ConsumerActor | ClassicActor)[] = []
   readonly #target: number
-  #quiet = false
-  readonly holders = new Map<string, { readonly id: string }>()
-  readonly acknowledged = new Map<string, number>()
-  handovers = 0
   /** How often the group was seen to have changed its protocol. */
   changes = 0
   #type = 'classic'
-  #nextOffset = 1
-  #nextId = 1
 
   constructor(seed: number, target: number) {
-    this.seed = seed
+    super(seed, { 'group.consumer.session.timeout.ms': SESSION_MS })
     this.#target = target
     this.cooperative = seed % 2 === 1
-    this.#random = seededRandom(seed)
-    const config = { 'group.consumer.session.timeout.ms': SESSION_MS }
-    this.world = new World({ env: new VirtualEnv(seededRandom(seed + 1000)), snapshots: seed % 2 === 0, config })
-    this.world.topics.set('orders', { id: ORDERS, partitions: 16 })
-    this.world.topics.set('users', { id: USERS, partitions: 5 })
-    for (const log of this.world.logs) log.hold = true
-    this.#releaseLater()
+    twoTopics(this.world)
   }
 
   /** Waves: for a while members of one protocol come, those of the other go, and the other way round. */
@@ -100,7 +81,7 @@ class Churn implements Stage {
       else if (dice < 63) one?.crash()
       else if (dice < 70) one?.silence(this.below(5_000))
       else if (dice < 78) this.#restartStatic(wave)
-      else if (dice >= 97) await this.#restartBroker()
+      else if (dice >= 97) await this.restartBroker()
     }
   }
 
@@ -108,19 +89,18 @@ class Churn implements Stage {
   async settle(kind: Wave): Promise<void> {
     if (this.#members.every((member) => !member.alive || (kind !== 'mixed' && kindOf(member) !== kind))) this.spawn(kind)
     for (const member of this.#members) if (member.alive && kind !== 'mixed' && kindOf(member) !== kind) member.leave(-1)
-    this.#quiet = true
+    this.quiet = true
     await this.advance(200_000)
     const { world, seed } = this
     const alive = this.#members.filter((member) => member.alive)
     const [listed] = (await world.groups.list([], [])).groups
     const classic = alive.every((member) => member instanceof ClassicActor)
     assert.deepEqual([listed?.type, listed?.state], [classic ? 'classic' : 'consumer', 'Stable'], `seed ${seed}`)
-    const { members } = classic ? await world.groups.describe(GROUP) : await world.groups.describeConsumer(GROUP)
+    const { members } = classic ? await world.groups.describe(this.group) : await world.groups.describeConsumer(this.group)
     assert.deepEqual(members.map(({ memberId }) => memberId).toSorted(), alive.map(({ id }) => id).toSorted(), `seed ${seed}`)
-    const every = [...world.topics].flatMap(([, { id, partitions }]) => Array.from({ length: partitions }, (_, partition) => `${id}/${partition}`))
-    assert.deepEqual(alive.flatMap(({ held }) => [...held]).toSorted(), every.toSorted(), `seed ${seed}`)
+    assert.deepEqual(alive.flatMap(({ held }) => [...held]).toSorted(), this.everyPlace(), `seed ${seed}`)
     assert.ok(this.acknowledged.size > 0, 'somebody committed something')
-    await this.#nothingLost()
+    await this.nothingLost()
   }
 
   async advance(ms: number): Promise<void> {
@@ -135,25 +115,6 @@ class Churn implements Stage {
   spawn(kind: Wave): void {
     const classic = kind === 'mixed' ? this.below(2) === 0 : kind === 'classic'
     this.#add(classic, this.below(4) === 0 ? `i${this.id()}` : null)
-  }
-
-  below(n: number): number {
-    return Math.floor(this.#random() * n)
-  }
-
-  id(): string {
-    return `m-${this.#nextId++}`
-  }
-
-  offset(): number {
-    return this.#nextOffset++
-  }
-
-  take(place: string, actor: { readonly id: string }): void {
-    const other = this.holders.get(place)
-    assert.equal(other, undefined, `seed ${this.seed}: ${actor.id} is given ${place}, which ${other?.id} holds`)
-    this.holders.set(place, actor)
-    this.handovers++
   }
 
   #add(classic: boolean, instanceId: string | null): void {
@@ -171,36 +132,11 @@ class Churn implements Stage {
     this.#add(this.below(4) === 0 ? kindOf(member) === 'classic' : wave === 'classic', member.instanceId)
   }
 
-  /** Preferably at a moment when something has been accepted and is not durable. */
-  async #restartBroker(): Promise<void> {
-    const { env, logs } = this.world
-    for (let i = 0; i < 1_000 && logs.every((log) => log.highWatermark === log.logEndOffset); i++) await env.advance(5)
-    const old = this.world.groups
-    this.world.restart()
-    old.stop()
-    await this.#nothingLost()
-  }
-
-  async #nothingLost(): Promise<void> {
-    for (const [place, offset] of this.acknowledged) {
-      const [topicId, partition] = place.split('/')
-      const found = await this.world.offset(GROUP, Number(partition), topicId === ORDERS ? 'orders' : 'users')
-      assert.ok(found >= offset, `seed ${this.seed}: ${place} has ${found}, acknowledged was ${offset}`)
-    }
-  }
-
   async #watchType(): Promise<void> {
     const [listed] = (await this.world.groups.list([], [])).groups
     if (listed === undefined || listed.type === this.#type || listed.state === 'Empty') return
     this.#type = listed.type
     this.changes++
-  }
-
-  #releaseLater(): void {
-    this.world.env.clock.schedule(this.#quiet ? 200 : 1 + this.below(60), () => {
-      for (const log of this.world.logs) log.release()
-      this.#releaseLater()
-    })
   }
 }
 
@@ -220,7 +156,7 @@ class ClassicActor {
   constructor(churn: Churn, instanceId: string | null) {
     this.#churn = churn
     this.instanceId = instanceId
-    this.#client = new Classic(churn.world, GROUP, {
+    this.#client = new Classic(churn.world, churn.group, {
       cooperative: churn.cooperative,
       topics: ['orders', 'users'],
       sessionTimeoutMs: SESSION_MS,
@@ -241,7 +177,7 @@ class ClassicActor {
   leave(): void {
     if (!this.alive) return
     this.crash()
-    void this.#churn.world.groups.leave(GROUP, [{ memberId: this.id, instanceId: this.instanceId, reason: 'churn' }])
+    void this.#churn.world.groups.leave(this.#churn.group, [{ memberId: this.id, instanceId: this.instanceId, reason: 'churn' }])
   }
 
   silence(ms: number): void {
@@ -299,16 +235,16 @@ class ClassicActor {
 
   /** Commits and sends a heartbeat; false when the group wants the member back. */
   async #work(): Promise<boolean> {
-    const { world, acknowledged } = this.#churn
+    const { world } = this.#churn
     const silentMs = this.#silentUntilMs - world.env.clock.monotonic()
     if (silentMs > 0) await world.env.clock.sleep(silentMs)
     if (!this.alive) return false
     const place = [...this.held][this.#churn.below(this.held.size)]
     if (place !== undefined) {
-      const [topicId, partition] = place.split('/')
       const offset = this.#churn.offset()
-      const errorCode = await this.#client.commit(Number(partition), offset, topicId === ORDERS ? 'orders' : 'users')
-      if (errorCode === NONE) acknowledged.set(place, Math.max(offset, acknowledged.get(place) ?? 0))
+      const { topic, partition } = placeOf(place)
+      const errorCode = await this.#client.commit(partition, offset, topic)
+      if (errorCode === NONE) this.#churn.committed(place, offset)
     }
     if (!this.alive) return false
     const errorCode = await this.#client.heartbeat()

@@ -2,29 +2,13 @@
 import assert from 'node:assert/strict'
 import { KafkaError } from '../../../protocol/errors.ts'
 import type { HeartbeatReply } from '../../../src/groups/consumer/types.ts'
-import { ORDERS } from '../world.ts'
-import type { World } from '../world.ts'
+import { placeOf } from '../stage.ts'
+import type { Stage } from '../stage.ts'
 import { beat } from './support.ts'
 
 const { NONE, FENCED_INSTANCE_ID, FENCED_MEMBER_EPOCH, GROUP_ID_NOT_FOUND, STALE_MEMBER_EPOCH, UNKNOWN_MEMBER_ID, UNRELEASED_INSTANCE_ID } = KafkaError
 /** A heartbeat without an answer is sent again after this time, with everything in it. */
 const REQUEST_TIMEOUT_MS = 8_000
-
-/** What members share: the coordinator, chance, and the books of who holds what. Partitions are `topicId/partition`. */
-export interface Stage {
-  readonly world: World
-  readonly group: string
-  readonly seed: number
-  readonly holders: Map<string, { readonly id: string }>
-  /** The greatest offset that was acknowledged, by partition. */
-  readonly acknowledged: Map<string, number>
-  /** Uniform integer below `n`. */
-  below(n: number): number
-  id(): string
-  offset(): number
-  /** The actor takes a partition; fails when somebody holds it. */
-  take(place: string, actor: { readonly id: string }): void
-}
 
 /** One consumer, as clients do it: one heartbeat at a time, first give up, then take; whoever is fenced drops everything and joins again. */
 export class ConsumerActor {
@@ -170,13 +154,11 @@ export class ConsumerActor {
   }
 
   async #commit(): Promise<void> {
-    const { world, acknowledged } = this.#churn
+    const { world, group } = this.#churn
     const place = [...this.held][this.#churn.below(this.held.size)] as string
-    const [topicId, partition] = place.split('/')
     const offset = this.#churn.offset()
-    const topic = topicId === ORDERS ? 'orders' : 'users'
-    const errorCode = await world.commit(this.#churn.group, offset, { memberId: this.id, generation: this.epoch, topic, partition: Number(partition) })
-    if (errorCode === NONE) acknowledged.set(place, Math.max(offset, acknowledged.get(place) ?? 0))
+    const errorCode = await world.commit(group, offset, { memberId: this.id, generation: this.epoch, ...placeOf(place) })
+    if (errorCode === NONE) this.#churn.committed(place, offset)
     else assert.notEqual(errorCode, STALE_MEMBER_EPOCH, `seed ${this.#churn.seed}: ${this.id} holds ${place} in epoch ${this.epoch}`)
   }
 
