@@ -4,6 +4,7 @@
  * Changes that are asked for while an append is under way go into one entry together.
  */
 import type { Env } from '../env.ts'
+import { backoffMs } from '../log/create-once.ts'
 import type { CreateOnceOptions } from '../log/create-once.ts'
 import { PutIfAbsentLog } from '../log/put-if-absent-log.ts'
 import type { ObjectStore } from '../objects/object-store.ts'
@@ -141,6 +142,21 @@ export class Journal {
     await this.#snapshot
   }
 
+  /** As `poll`, but waits out a store that does not answer, as long as somebody of the batch waits and the journal is open. */
+  async #pollFor(batch: readonly Pending[]): Promise<number> {
+    const { delayMs = 10, delayMaxMs = 2000 } = this.#options.createOnce ?? {}
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.poll()
+      } catch (error) {
+        if (!(error instanceof StoreError) || !error.retriable) throw error
+        await this.#env.clock.sleep(backoffMs(this.#env, attempt, delayMs, delayMaxMs), this.#closing.signal)
+      }
+      if (this.#closing.signal.aborted) for (const pending of batch) abandon(pending)
+      if (batch.every(({ stage }) => stage === 'done')) return 0
+    }
+  }
+
   async #poll(): Promise<number> {
     let count = 0
     for await (const { version, entry } of this.#log.entriesAfter(this.#state.version)) {
@@ -163,7 +179,7 @@ export class Journal {
         const proposed = this.#propose(batch)
         if (proposed.changes.length === 0) {
           // A refusal may rest on what has long changed.
-          if (proposed.answers.size > 0 && (await this.poll()) > 0) continue
+          if (proposed.answers.size > 0 && (await this.#pollFor(batch)) > 0) continue
           return settle(proposed.answers)
         }
         for (const pending of proposed.answers.keys()) pending.stage = 'sent'

@@ -56,6 +56,23 @@ async function run(seed: number): Promise<void> {
   assert.deepEqual((await Journal.open(shared, env)).state, final)
 }
 
+it('a change that is refused waits out a store that does not answer, as every other change does', async () => {
+  const env = new SimulatedEnv(1)
+  const door = new FaultyStore(new MemoryStore({ clock: env.clock }), env, [])
+  const faulty = await env.run(Journal.open(door, env))
+  door.rules = [{ failBefore: 0.9, delayMs: [1, 10] }]
+  for (let i = 0; i < 20; i++) assert.deepEqual(await env.run(faulty.append(() => ({ kind: 'refused', reason: 'there' }))), { kind: 'refused', reason: 'there' })
+  door.rules = [{ failBefore: 1, delayMs: [1, 1] }]
+  const pending = faulty.append(() => ({ kind: 'refused', reason: 'there' }))
+  const giveUp = new AbortController()
+  const givenUp = faulty.append(() => ({ kind: 'refused', reason: 'there' }), { signal: giveUp.signal })
+  await env.run(env.clock.sleep(5_000))
+  giveUp.abort()
+  assert.deepEqual(await env.run(givenUp), { kind: 'aborted' })
+  await env.run(faulty.close())
+  assert.deepEqual(await env.run(pending), { kind: 'aborted' })
+})
+
 for (let seed = 0; seed < 25; seed++) {
   it(`journal under faults, seed ${seed}`, async () => {
     try {
