@@ -418,6 +418,7 @@ export class StorageEngine implements PartitionHost {
     topic.syncedResources = resources
     topic.config = config
     for (const log of topic.logs) log.setConfig(config)
+    this.#flusher.reconfigured(topic)
     while (topic.logs.length < record.partitions) {
       topic.logs.push(new StoredPartitionLog(this, record.id, topic.logs.length, this.incarnation, config))
     }

@@ -125,6 +125,14 @@ export class Flusher {
     this.#arm(state, isMany || unflushedBytes(topic) >= flushBytes ? 0 : Math.max(0, waitMs))
   }
 
+  /** The topic has another config: a flush that waits for longer than that says begins earlier. */
+  reconfigured(topic: FlushableTopic): void {
+    const state = this.#states.get(topic.id)
+    if (state === undefined || state.timer === null || state.resting) return
+    const waitMs = this.#nextFlushInMs(state)
+    if (this.#now() + waitMs < state.dueAtMs) this.#arm(state, waitMs)
+  }
+
   /** Flushes everything that is durable now, for an orderly stop. Resolves when done or when the signal aborts. */
   async drain(topics: Iterable<FlushableTopic>, signal: AbortSignal): Promise<void> {
     const { promise: over, resolve: stop } = Promise.withResolvers<void>()
@@ -179,6 +187,12 @@ export class Flusher {
     return state
   }
 
+  /** How long what is not flushed waits for company, milliseconds. */
+  #nextFlushInMs({ topic, ahead, lastStartMs }: TopicState): number {
+    const { flushBytes, flushIntervalMs } = topic.config
+    return ahead !== null || unflushedBytes(topic) >= flushBytes ? 0 : Math.max(0, lastStartMs + flushIntervalMs - this.#now())
+  }
+
   #now(): number {
     return this.#deps.env.clock.monotonic()
   }
@@ -222,8 +236,7 @@ export class Flusher {
       }
       state.resting = restMs > 0
       if (topic.deleted || this.#closed || unflushedBytes(topic) === 0) return
-      const nextMs = state.ahead !== null || unflushedBytes(topic) >= topic.config.flushBytes ? 0 : state.lastStartMs + topic.config.flushIntervalMs - this.#now()
-      this.#arm(state, Math.max(0, restMs, nextMs))
+      this.#arm(state, Math.max(restMs, this.#nextFlushInMs(state)))
     }
     state.running = work()
     return state.running

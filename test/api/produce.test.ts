@@ -19,11 +19,10 @@ import {
 } from '../../protocol/records/batch.ts'
 import { Produce } from '../../protocol/messages/00-produce.ts'
 import { Metadata } from '../../protocol/messages/03-metadata.ts'
-import { IncrementalAlterConfigs } from '../../protocol/messages/44-incremental-alter-configs.ts'
 import { KafkaError } from '../../protocol/errors.ts'
-import type { RawClient } from '../support/raw-client.ts'
 import { eventually } from '../support/broker.ts'
 import {
+  alterTopic,
   batchOf,
   bytesOf,
   createTopic,
@@ -41,7 +40,7 @@ import {
   tamper,
   useBroker,
 } from './support.ts'
-import type { TestTopic } from './support.ts'
+
 
 const subject = useBroker()
 const UUID = 'BBBBBBBBBBBBBBBBBBBBBA'
@@ -390,9 +389,9 @@ describe('LogAppendTime', () => {
     const now = Date.now()
     const at = (timestamp: number) => produce(subject.client, topic, batchOf([{ timestamp }]))
     isError((await at(now - 1000)).errorCode, 'NONE')
-    await alter(subject.client, topic, 'message.timestamp.type', 'LogAppendTime')
+    await alterTopic(subject.client, topic, 'message.timestamp.type', 'LogAppendTime')
     await eventually('LogAppendTime is in force', async () => (await at(now - 2000)).logAppendTimeMs > 0)
-    await alter(subject.client, topic, 'message.timestamp.type', 'CreateTime')
+    await alterTopic(subject.client, topic, 'message.timestamp.type', 'CreateTime')
     await eventually('CreateTime is in force', async () => (await at(now - 3000)).logAppendTimeMs === -1)
     const timestamps = recordsIn(await fetchOne(subject.client, topic, 0)).map(({ timestamp }) => timestamp)
     assert.deepEqual([timestamps[0], timestamps.at(-1)], [now - 1000, now - 3000])
@@ -415,12 +414,4 @@ function lengthOf(value: number): (batch: Buffer) => void {
 
 function tamperedLength(batch: Buffer): Buffer {
   return tamper(Buffer.from(batch), (bytes) => bytes.writeInt32BE(bytes.length - 12, BATCH_LENGTH_AT))
-}
-
-async function alter(client: RawClient, topic: TestTopic, name: string, value: string): Promise<void> {
-  const { responses } = await client.send(IncrementalAlterConfigs, 1, {
-    resources: [{ resourceType: 2, resourceName: topic.name, configs: [{ name, configOperation: 0, value }] }],
-    validateOnly: false,
-  })
-  isError(responses[0]?.errorCode, 'NONE', responses[0]?.errorMessage)
 }

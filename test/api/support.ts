@@ -19,6 +19,7 @@ import { ListOffsets } from '../../protocol/messages/02-list-offsets.ts'
 import { Metadata } from '../../protocol/messages/03-metadata.ts'
 import { CreateTopics } from '../../protocol/messages/19-create-topics.ts'
 import { InitProducerId } from '../../protocol/messages/22-init-producer-id.ts'
+import { IncrementalAlterConfigs } from '../../protocol/messages/44-incremental-alter-configs.ts'
 import type { DecodedResponseOf, RequestInputOf } from '../../protocol/schema/api.ts'
 import { defaultOf, emptyOf, existsIn } from '../../protocol/schema/field.ts'
 import type { FieldSpec } from '../../protocol/schema/field.ts'
@@ -131,6 +132,15 @@ async function hasLeaders(client: RawClient, name: string, partitions: number): 
   const asked = Array.from({ length: partitions }, (_, partitionIndex) => ({ partitionIndex, timestamp: -1 }))
   const { topics: offsets } = await client.send(ListOffsets, 7, { replicaId: -1, topics: [{ name, partitions: asked }] })
   return offsets[0]?.partitions.every(({ errorCode }) => errorCode === KafkaError.NONE) ?? false
+}
+
+/** Sets one config of a topic. */
+export async function alterTopic(client: RawClient, topic: { readonly name: string }, name: string, value: string): Promise<void> {
+  const { responses } = await client.send(IncrementalAlterConfigs, 1, {
+    resources: [{ resourceType: 2, resourceName: topic.name, configs: [{ name, configOperation: 0, value }] }],
+    validateOnly: false,
+  })
+  isError(responses[0]?.errorCode, 'NONE', responses[0]?.errorMessage)
 }
 
 // ---- batches --------------------------------------------------------------------------------------------------------------------
