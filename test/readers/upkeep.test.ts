@@ -84,7 +84,8 @@ describe('upkeep of tables', { skip: noDeltaReaders }, () => {
     const { version: checkpoint } = await hint(location)
     // Upkeep has gone on since.
     const latest = (await topicState(broker, 'long')).table.version!
-    assert.ok(checkpoint >= 100 && checkpoint <= latest, `a checkpoint of version ${checkpoint}, at version ${latest}`)
+    // The first hundred versions are 0 to 99.
+    assert.ok(checkpoint >= 99 && checkpoint <= latest, `a checkpoint of version ${checkpoint}, at version ${latest}`)
     assert.ok((await objects.head(checkpointKey(location, checkpoint))) !== null)
     const files = await reader.ask<string[]>({ op: 'files', table: table.location })
     assert.ok(files.length < 48 * PARTITIONS, `${files.length} live files at version ${table.version}`)
