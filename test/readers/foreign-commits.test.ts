@@ -294,7 +294,7 @@ async function restore(reader: DeltaReader, table: string, version: number): Pro
       await reader.ask({ op: 'restore', table, version })
       return
     } catch (error) {
-      if (tries === 20 || !String(error).includes('Failed to commit transaction')) throw error
+      if (tries === 150 || !String(error).includes('Failed to commit transaction')) throw error
     }
   }
 }
