@@ -2,15 +2,18 @@
  * The thread in which Parquet work is done. Several jobs can be under way at once: while one waits for a range of its file, another
  * one computes. Started by `ParquetWorkers`; everything arrives by message.
  */
+import { setImmediate } from 'node:timers/promises'
 import { parentPort } from 'node:worker_threads'
 import { stepBack } from './background-thread.ts'
+import { rangeReaderOf } from './byte-source.ts'
+import type { ParquetInput, RangeReader } from './byte-source.ts'
 import type { ArrowTableOptions, CollectKeysRequest, KeyMergeRequest, OffsetMergeRequest, SupersededRequest } from './parquet-codec.ts'
 import type { DecodeFileOptions } from './decode.ts'
 import type { EncodeOptions } from './encode.ts'
 import { InlineParquet } from './inline-parquet.ts'
 import { isLibraryTrap, libraryMemoryBytes } from './library-on-demand.ts'
 import { fromWire } from './worker-messages.ts'
-import type { Ask, BatchChunk, FromWorker, ToWorker } from './worker-messages.ts'
+import type { Ask, BatchChunk, FromWorker, JobName, ToWorker } from './worker-messages.ts'
 
 if (parentPort === null) throw new Error('parquet-worker runs in a worker thread')
 stepBack()
@@ -60,7 +63,46 @@ function question(job: number, what: Ask, transfer: ArrayBuffer[] = []): Promise
 
 type Job = Extract<ToWorker, { kind: 'job' }>
 
+/** Jobs that take seconds. Somebody waits for each of the others: a consumer, or the readers of a table. */
+const longJobs: ReadonlySet<JobName> = new Set<JobName>(['mergeByOffset', 'mergeByKey', 'collectKeys', 'countSuperseded'])
+/** Where others always come, a long job goes on all the same. */
+const courtesyMsMax = 200
+let urgentJobs = 0
+const courteous = new Set<() => void>()
+
+/** Files of a long job: before it reads on, the other jobs of the thread have their turn. */
+function readCourteously(files: readonly ParquetInput[]): RangeReader[] {
+  return files.map(rangeReaderOf).map((file) => ({
+    size: file.size,
+    async read(start, end) {
+      await setImmediate()
+      if (urgentJobs > 0) await courtesy()
+      return await file.read(start, end)
+    },
+  }))
+}
+
+function courtesy(): Promise<void> {
+  return new Promise((resolve) => {
+    const go = (): void => {
+      clearTimeout(timer)
+      courteous.delete(go)
+      resolve()
+    }
+    const timer = setTimeout(go, courtesyMsMax)
+    courteous.add(go)
+  })
+}
+
 async function run(message: Job): Promise<void> {
+  const isUrgent = !longJobs.has(message.name)
+  if (isUrgent) urgentJobs++
+  await runJob(message)
+  if (isUrgent && --urgentJobs === 0) for (const go of courteous) go()
+}
+
+/** Never rejects. */
+async function runJob(message: Job): Promise<void> {
   const { job } = message
   try {
     const transfer: ArrayBuffer[] = []
@@ -76,8 +118,9 @@ async function run(message: Job): Promise<void> {
 
 /** The result; buffers that go with it are added to `transfer`. */
 async function work({ job, name, request, files: wireFiles }: Job, transfer: ArrayBuffer[]): Promise<unknown> {
-  const files = wireFiles.map((file) => fromWire(file, async (index, start, end) =>
+  const inputs = wireFiles.map((file) => fromWire(file, async (index, start, end) =>
     (await question(job, { kind: 'range', file: index, start, end })) as Uint8Array))
+  const files = longJobs.has(name) ? readCourteously(inputs) : inputs
   const file = files[0] ?? new Uint8Array()
   const give = <T extends Uint8Array>(bytes: T): T => {
     // What is a view on a larger buffer, or on the library's memory, is copied by posting it.

@@ -48,6 +48,22 @@ test('more bytes than are copied at one go', async () => {
   assert.deepEqual([file.rows, file.minOffset, file.maxOffset, file.unreadable], [120_000, 0, 119_999, []])
 })
 
+test('a flush and a read do not wait until a long merge is over', async () => {
+  const one = new ParquetWorkers({ threads: 1 })
+  try {
+    const files = await Promise.all(Array.from({ length: 40 }, async (_, n) =>
+      (await one.encode({ ...all, batches: plainBatches(1, 5000, n * 5000), compression: 'zstd' })).parquet!))
+    const order: string[] = []
+    const merge = one.mergeByOffset({ files, compression: 'zstd' }).then(({ rows }) => order.push(`merge of ${rows}`))
+    const flush = one.encode({ ...all, batches }).then(() => order.push('flush'))
+    const read = one.decode({ file: files[0]!, fromOffset: 0, maxBytes: 1e6 }).then(() => order.push('read'))
+    await Promise.all([merge, flush, read])
+    assert.equal(order.at(-1), 'merge of 200000')
+  } finally {
+    await one.close()
+  }
+})
+
 test('a large file is read by ranges, and only the ranges that are needed', async () => {
   const file = (await workers.encode({ ...all, batches: plainBatches(100, 200), rowGroupRows: 1000 })).parquet!
   const ranges: [number, number][] = []
