@@ -19,6 +19,12 @@ import type { WrittenFile } from './topic-file-writer.ts'
 export class InlineParquet implements ParquetCodec {
   /** Working memory that no job uses at the moment. */
   readonly #columns: RowColumns[] = []
+  readonly #pause: (() => Promise<void>) | undefined
+
+  /** `pause` lets other jobs have the thread in the middle of a merge. */
+  constructor(pause?: () => Promise<void>) {
+    this.#pause = pause
+  }
 
   async encode(request: EncodeRequest): Promise<EncodedFile> {
     return this.encodeChunks([request.batches], request)
@@ -44,7 +50,7 @@ export class InlineParquet implements ParquetCodec {
   }
 
   async mergeByOffset(request: OffsetMergeRequest): Promise<WrittenFile> {
-    return await this.#withColumns((columns) => mergeByOffset(request.files.map(rangeReaderOf), request, columns))
+    return await this.#withColumns((columns) => mergeByOffset(request.files.map(rangeReaderOf), { ...request, pause: this.#pause }, columns))
   }
 
   async collectKeys(request: CollectKeysRequest): Promise<number> {
@@ -56,7 +62,7 @@ export class InlineParquet implements ParquetCodec {
   }
 
   async mergeByKey(request: KeyMergeRequest): Promise<KeyMergedFile> {
-    return await this.#withColumns((columns) => mergeByKey(request.files.map(rangeReaderOf), request, columns))
+    return await this.#withColumns((columns) => mergeByKey(request.files.map(rangeReaderOf), { ...request, pause: this.#pause }, columns))
   }
 
   async encodeArrowTable(ipc: Uint8Array, options: ArrowTableOptions = {}): Promise<Uint8Array> {

@@ -6,6 +6,7 @@ import { isValid } from './arrow-views.ts'
 import type { RangeReader } from './byte-source.ts'
 import { KeyOffsets } from './key-offsets.ts'
 import { mergedLevel, openMergeable, wholeFile } from './merge.ts'
+import type { Pauses } from './merge.ts'
 import { forEachOrdered, openFile } from './ordered-rows.ts'
 import type { OpenFile } from './ordered-rows.ts'
 import { NotMergeableError } from './parquet-codec.ts'
@@ -104,14 +105,15 @@ export async function countSuperseded(reader: RangeReader, { keys, endOffset, wi
  * compacted topic is refused). Throws as `mergeByOffset`.
  */
 export async function mergeByKey(
-  readers: readonly RangeReader[], layout: FileLayout & KeyMergeOptions, columns: RowColumns,
+  readers: readonly RangeReader[], layout: FileLayout & KeyMergeOptions & Pauses, columns: RowColumns,
 ): Promise<KeyMergedFile> {
   const { keys, endOffset, dropTombstones } = layout
   const map = new KeyOffsets(keys)
   const files = await openMergeable(readers)
   const writer = new TopicFileWriter(columns, { compressionLevel: mergedLevel, ...layout })
-  const cut = (): boolean => {
+  const cut = async (): Promise<boolean> => {
     writer.cutIfFull()
+    await layout.pause?.()
     return true
   }
   let dropped = 0

@@ -35,12 +35,19 @@ export interface OffsetMergeOptions {
   readonly fromOffset?: number
 }
 
+/** Merges take seconds. */
+export interface Pauses {
+  /** Lets others have the thread; called after every quarter of a row group. */
+  readonly pause?: (() => Promise<void>) | undefined
+}
+
 /** Throws NotMergeableError, ParquetFormatError, UnsupportedColumnError, and whatever a reader rejects with. */
-export async function mergeByOffset(readers: readonly RangeReader[], layout: FileLayout & OffsetMergeOptions, columns: RowColumns): Promise<WrittenFile> {
+export async function mergeByOffset(readers: readonly RangeReader[], layout: FileLayout & OffsetMergeOptions & Pauses, columns: RowColumns): Promise<WrittenFile> {
   const files = await openMergeable(readers)
   const writer = new TopicFileWriter(columns, { compressionLevel: mergedLevel, ...layout })
-  const cut = (): boolean => {
+  const cut = async (): Promise<boolean> => {
     writer.cutIfFull()
+    await layout.pause?.()
     return true
   }
   await forEachOrdered(files, { ...wholeFile(layout), fromOffset: layout.fromOffset ?? 0, betweenChunks: cut }, (view, order) => {

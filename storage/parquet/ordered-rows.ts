@@ -34,7 +34,7 @@ export interface OrderedRowsOptions {
   /** Rows to decode at once; without a limit without it. */
   readonly chunkRows?: number
   /** Called behind every chunk; may use the Parquet library, which `visit` must not. False stops, if there is more at all. */
-  readonly betweenChunks?: () => boolean
+  readonly betweenChunks?: () => boolean | Promise<boolean>
   /** Columns to read, `offset` among them; all of the topic schema without it. */
   readonly columns?: ReadonlySet<TopicColumn>
 }
@@ -113,7 +113,7 @@ async function visitGroups(groups: readonly Group[], options: OrderedRowsOptions
       const plan = planChunk(active, next, frontier, options)
       if (plan.picks.length > 0 && !(await visitChunk(plan.picks, wanted, visit))) return false
       next = plan.end
-      if (options.betweenChunks?.() === false) return !active.some((group) => group.hasIn(next, endOffset)) && i === groups.length - 1
+      if ((await options.betweenChunks?.()) === false) return !active.some((group) => group.hasIn(next, endOffset)) && i === groups.length - 1
     }
     active = active.filter((group) => {
       if (group.max >= next) return true

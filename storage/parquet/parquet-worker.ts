@@ -18,7 +18,7 @@ import type { Ask, BatchChunk, FromWorker, JobName, ToWorker } from './worker-me
 if (parentPort === null) throw new Error('parquet-worker runs in a worker thread')
 stepBack()
 const port = parentPort
-const parquet = new InlineParquet()
+const parquet = new InlineParquet(courtesy)
 const asks = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>()
 let lastAsk = 0
 
@@ -75,15 +75,17 @@ function readCourteously(files: readonly ParquetInput[]): RangeReader[] {
   return files.map(rangeReaderOf).map((file) => ({
     size: file.size,
     async read(start, end) {
-      await setImmediate()
-      if (urgentJobs > 0) await courtesy()
+      await courtesy()
       return await file.read(start, end)
     },
   }))
 }
 
-function courtesy(): Promise<void> {
-  return new Promise((resolve) => {
+async function courtesy(): Promise<void> {
+  // What came meanwhile is heard of first.
+  await setImmediate()
+  if (urgentJobs === 0) return
+  await new Promise<void>((resolve) => {
     const go = (): void => {
       clearTimeout(timer)
       courteous.delete(go)
