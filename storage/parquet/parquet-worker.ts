@@ -2,8 +2,7 @@
  * The thread in which Parquet work is done. Several jobs can be under way at once: while one waits for a range of its file, another
  * one computes. Started by `ParquetWorkers`; everything arrives by message.
  */
-import { setImmediate } from 'node:timers/promises'
-import { parentPort } from 'node:worker_threads'
+import { MessageChannel, parentPort } from 'node:worker_threads'
 import { stepBack } from './background-thread.ts'
 import { rangeReaderOf } from './byte-source.ts'
 import type { ParquetInput, RangeReader } from './byte-source.ts'
@@ -65,10 +64,10 @@ type Job = Extract<ToWorker, { kind: 'job' }>
 
 /** Jobs that take seconds. Somebody waits for each of the others: a consumer, or the readers of a table. */
 const longJobs: ReadonlySet<JobName> = new Set<JobName>(['mergeByOffset', 'mergeByKey', 'collectKeys', 'countSuperseded'])
-/** Where others always come, a long job goes on all the same. */
-const courtesyMsMax = 200
 let urgentJobs = 0
-const courteous = new Set<() => void>()
+/** Long jobs that wait until one of the others is done. */
+const waitingLongJobs: (() => void)[] = []
+const turns = new MessageChannel()
 
 /** Files of a long job: before it reads on, the other jobs of the thread have their turn. */
 function readCourteously(files: readonly ParquetInput[]): RangeReader[] {
@@ -83,24 +82,21 @@ function readCourteously(files: readonly ParquetInput[]): RangeReader[] {
 
 async function courtesy(): Promise<void> {
   // What came meanwhile is heard of first.
-  await setImmediate()
-  if (urgentJobs === 0) return
-  await new Promise<void>((resolve) => {
-    const go = (): void => {
-      clearTimeout(timer)
-      courteous.delete(go)
-      resolve()
-    }
-    const timer = setTimeout(go, courtesyMsMax)
-    courteous.add(go)
+  await new Promise<unknown>((resolve) => {
+    turns.port2.once('message', resolve)
+    turns.port1.postMessage(null)
   })
+  // A step for every job that ends: where others always come, a long job goes on all the same.
+  if (urgentJobs > 0) await new Promise<void>((resolve) => waitingLongJobs.push(resolve))
 }
 
 async function run(message: Job): Promise<void> {
   const isUrgent = !longJobs.has(message.name)
   if (isUrgent) urgentJobs++
   await runJob(message)
-  if (isUrgent && --urgentJobs === 0) for (const go of courteous) go()
+  if (!isUrgent) return
+  urgentJobs--
+  for (const goOn of waitingLongJobs.splice(0)) goOn()
 }
 
 /** Never rejects. */
