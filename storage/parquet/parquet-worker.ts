@@ -2,7 +2,7 @@
  * The thread in which Parquet work is done. Several jobs can be under way at once: while one waits for a range of its file, another
  * one computes. Started by `ParquetWorkers`; everything arrives by message.
  */
-import { MessageChannel, parentPort } from 'node:worker_threads'
+import { parentPort } from 'node:worker_threads'
 import { stepBack } from './background-thread.ts'
 import { rangeReaderOf } from './byte-source.ts'
 import type { ParquetInput, RangeReader } from './byte-source.ts'
@@ -67,7 +67,6 @@ const longJobs: ReadonlySet<JobName> = new Set<JobName>(['mergeByOffset', 'merge
 let urgentJobs = 0
 /** Long jobs that wait until one of the others is done. */
 const waitingLongJobs: (() => void)[] = []
-const turns = new MessageChannel()
 
 /** Files of a long job: before it reads on, the other jobs of the thread have their turn. */
 function readCourteously(files: readonly ParquetInput[]): RangeReader[] {
@@ -82,10 +81,7 @@ function readCourteously(files: readonly ParquetInput[]): RangeReader[] {
 
 async function courtesy(): Promise<void> {
   // What came meanwhile is heard of first.
-  await new Promise<unknown>((resolve) => {
-    turns.port2.once('message', resolve)
-    turns.port1.postMessage(null)
-  })
+  await new Promise<void>((resolve) => void setImmediate(resolve))
   // A step for every job that ends: where others always come, a long job goes on all the same.
   if (urgentJobs > 0) await new Promise<void>((resolve) => waitingLongJobs.push(resolve))
 }
