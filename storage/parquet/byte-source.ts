@@ -21,8 +21,8 @@ export function rangeReaderOf(input: ParquetInput): RangeReader {
   return { size: input.length, read: (start, end) => Promise.resolve(input.subarray(start, end)) }
 }
 
-/** Most footers fit, so that one read does. */
-const tailBytes = 64 * 1024
+/** What `readFooter` reads first: most footers fit, so that one read does. */
+export const tailBytes = 64 * 1024
 
 /** Throws ParquetFormatError for what is no Parquet file, and what `read` rejects with. */
 export async function readFooter(file: RangeReader): Promise<ParquetFooter> {

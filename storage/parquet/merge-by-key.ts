@@ -111,13 +111,8 @@ export async function mergeByKey(
   const map = new KeyOffsets(keys)
   const files = await openMergeable(readers)
   const writer = new TopicFileWriter(columns, { compressionLevel: mergedLevel, ...layout })
-  const cut = async (): Promise<boolean> => {
-    writer.cutIfFull()
-    await layout.pause?.()
-    return true
-  }
   let dropped = 0
-  await forEachOrdered(files, { ...wholeFile(layout), betweenChunks: cut }, (view, order) => {
+  await forEachOrdered(files, wholeFile(layout, writer), (view, order) => {
     for (const row of order) {
       const offset = offsetAt(view, row)!
       if (offset < endOffset && (isSuperseded(view, row, map) || (dropTombstones && lengthAt(view.value, row) < 0))) dropped++

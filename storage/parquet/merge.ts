@@ -45,12 +45,7 @@ export interface Pauses {
 export async function mergeByOffset(readers: readonly RangeReader[], layout: FileLayout & OffsetMergeOptions & Pauses, columns: RowColumns): Promise<WrittenFile> {
   const files = await openMergeable(readers)
   const writer = new TopicFileWriter(columns, { compressionLevel: mergedLevel, ...layout })
-  const cut = async (): Promise<boolean> => {
-    writer.cutIfFull()
-    await layout.pause?.()
-    return true
-  }
-  await forEachOrdered(files, { ...wholeFile(layout), fromOffset: layout.fromOffset ?? 0, betweenChunks: cut }, (view, order) => {
+  await forEachOrdered(files, { ...wholeFile(layout, writer), fromOffset: layout.fromOffset ?? 0 }, (view, order) => {
     for (const row of order) copyRow(view, row, offsetAt(view, row)!, columns)
     return true
   })
@@ -60,11 +55,16 @@ export async function mergeByOffset(readers: readonly RangeReader[], layout: Fil
 /** Merged files stay: a better ratio is worth some time. */
 export const mergedLevel = 3
 
-/** All rows, in chunks of a quarter of a row group: row groups end between chunks. */
-export function wholeFile(layout: FileLayout) {
+/** All rows, in chunks of a quarter of a row group: row groups of `writer` end between chunks, where others may have the thread. */
+export function wholeFile(layout: FileLayout & Pauses, writer: TopicFileWriter) {
   const { rowGroupBytes = rowGroupBytesDefault, rowGroupRows = rowGroupRowsDefault } = layout
   const chunkRows = Math.max(1, Math.floor(rowGroupRows / 4))
-  return { fromOffset: 0, endOffset: Number.MAX_SAFE_INTEGER, chunkBytes: rowGroupBytes / 4, chunkRows }
+  const betweenChunks = async (): Promise<boolean> => {
+    writer.cutIfFull()
+    await layout.pause?.()
+    return true
+  }
+  return { fromOffset: 0, endOffset: Number.MAX_SAFE_INTEGER, chunkBytes: rowGroupBytes / 4, chunkRows, betweenChunks }
 }
 
 /** Columns that a file may have besides ours: the partition column, which some writers repeat in the file. */

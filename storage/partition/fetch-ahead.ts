@@ -3,6 +3,7 @@
  * and the footer of a file, which every chunk of it needs, is fetched once. Data files never change, so what is in hand stays true.
  */
 import type { ObjectStore } from '../objects/object-store.ts'
+import { tailBytes } from '../parquet/byte-source.ts'
 import type { RangeReader } from '../parquet/byte-source.ts'
 
 /** A file that is read in ranges. */
@@ -16,8 +17,7 @@ export class FileGoneError extends Error {}
 
 /** Row groups of one file have about the same size: so much more than the last one is asked for. */
 const MARGIN = 1.1
-/** As the Parquet reader asks for the end of a file. */
-const TAIL_BYTES = 64 * 1024
+/** Ends of files that are kept. */
 const TAILS_MAX = 64
 
 interface Ahead {
@@ -60,13 +60,13 @@ export class FetchAhead {
   }
 
   async #tail(file: DataFile, start: number): Promise<Uint8Array> {
-    const known = file.size - start === Math.min(file.size, TAIL_BYTES) ? await this.#keepTail(file) : null
+    const known = file.size - start === Math.min(file.size, tailBytes) ? await this.#keepTail(file) : null
     return known ?? (await this.#get(file.key, start, file.size))
   }
 
   #keepTail(file: DataFile): Promise<Uint8Array | null> {
     let tail = this.#tails.get(file.key)
-    if (tail === undefined) tail = this.#try(file.key, Math.max(0, file.size - TAIL_BYTES), file.size)
+    if (tail === undefined) tail = this.#try(file.key, Math.max(0, file.size - tailBytes), file.size)
     this.#tails.delete(file.key)
     this.#tails.set(file.key, tail)
     for (const oldest of this.#tails.keys()) {
@@ -89,7 +89,7 @@ export class FetchAhead {
   #fetchBehind(file: DataFile, from: number, lastBytes: number, following: DataFile | null): void {
     const bytes = Math.ceil(lastBytes * MARGIN)
     // What is left of this file may be its footer alone.
-    if (file.size - from > TAIL_BYTES) this.#fetch(file, from, Math.min(from + bytes, file.size))
+    if (file.size - from > tailBytes) this.#fetch(file, from, Math.min(from + bytes, file.size))
     else if (following !== null) {
       void this.#keepTail(following)
       this.#fetch(following, 0, Math.min(bytes, following.size))
