@@ -9,6 +9,7 @@
 import type { AddFile } from './actions.ts'
 import type { TableChange } from './change.ts'
 import { DeltaError } from './errors.ts'
+import { newestRecordMs } from './snapshot.ts'
 import type { SnapshotView, TableFile } from './snapshot.ts'
 
 export interface CompactionOptions {
@@ -16,8 +17,10 @@ export interface CompactionOptions {
   readonly filesMin?: number
   /** Default 1,024. */
   readonly filesMax?: number
-  /** No result becomes larger, and files of half of it are left alone. Default 64 MiB: a result is made in memory. */
+  /** No result becomes larger, and files of half of it are left alone. Default 64 MiB. */
   readonly targetBytes?: number
+  /** The newest records of the files of a run are at most so far apart. Without it there is no limit. */
+  readonly spanMs?: number
   /** See above. Default 8. */
   readonly growth?: number
 }
@@ -43,7 +46,7 @@ export function planCompaction(snapshot: SnapshotView, partition: number, option
   // Small sizes first: they cost least and are what readers suffer from.
   for (let bytesMax = 4096; ; bytesMax *= growth) {
     const limit = Math.min(bytesMax, targetBytes / 2)
-    for (const run of runs(files, limit, targetBytes, filesMax)) {
+    for (const run of runs(files, { limit, targetBytes, filesMax, spanMs: options.spanMs ?? Infinity })) {
       const plan = planOf(partition, run)
       if (run.length < filesMin && plan.bytes < targetBytes / 2) continue
       const largest = Math.max(...run.map((file) => file.bytes))
@@ -79,24 +82,32 @@ export function compactionChange(plan: CompactionPlan, outputs: readonly AddFile
   }
 }
 
-/** Maximal runs of mergeable neighbours of at most `bytesMax` each, cut at the target size and the greatest number of files. */
-function* runs(files: readonly TableFile[], bytesMax: number, targetBytes: number, filesMax: number): Generator<TableFile[]> {
+/** Maximal runs of mergeable neighbours of at most `limit` bytes each, cut where one more would be too large, too many or too far away in time. */
+function* runs(files: readonly TableFile[], most: { limit: number; targetBytes: number; filesMax: number; spanMs: number }): Generator<TableFile[]> {
   let run: TableFile[] = []
   let bytes = 0
+  let oldestMs = Infinity
+  let newestMs = -Infinity
   let previousLast = -1
   for (const file of files) {
     if (file.range.kind !== 'known') continue
     const overlaps = file.first <= previousLast
     if (overlaps) run.pop()
-    const fits = isMergeable(file) && !overlaps && file.bytes <= bytesMax
-    if (!fits || bytes + file.bytes > targetBytes || run.length === filesMax) {
+    const fits = isMergeable(file) && !overlaps && file.bytes <= most.limit
+    const fileMs = newestRecordMs(file)
+    const spanMs = Math.max(newestMs, fileMs) - Math.min(oldestMs, fileMs)
+    if (!fits || bytes + file.bytes > most.targetBytes || run.length === most.filesMax || spanMs > most.spanMs) {
       if (run.length > 0) yield run
       run = []
       bytes = 0
+      oldestMs = Infinity
+      newestMs = -Infinity
     }
     if (fits) {
       run.push(file)
       bytes += file.bytes
+      oldestMs = Math.min(oldestMs, fileMs)
+      newestMs = Math.max(newestMs, fileMs)
     }
     previousLast = Math.max(previousLast, file.last)
   }

@@ -40,6 +40,12 @@ export interface TableFile {
   readonly addedAt: number
 }
 
+/** When the newest record of a file was made, Unix milliseconds. Records without timestamps are as old as their file. */
+export function newestRecordMs(file: TableFile): number {
+  const { maxTimestampMs } = file
+  return maxTimestampMs === undefined || maxTimestampMs < 0 ? file.modifiedMs : maxTimestampMs
+}
+
 export interface FilesForOffset {
   /** Files whose range contains the offset; more than one where somebody else rewrote files. */
   readonly covering: readonly TableFile[]

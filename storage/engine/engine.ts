@@ -25,7 +25,7 @@ import type { BatchEntry } from '../partition/batch-entry.ts'
 import { HotCache } from '../partition/hot-cache.ts'
 import { StoredPartitionLog } from '../partition/log.ts'
 import type { ColdReads, PartitionHost } from '../partition/log.ts'
-import type { CompactionConfig, PartitionLog, TopicLogConfig } from '../partition/types.ts'
+import type { CompactionConfig, PartitionLog, SegmentConfig, TopicLogConfig } from '../partition/types.ts'
 import { laneCheckpointKey } from '../paths.ts'
 import type { Incarnation, LogVersion, Offset, Uuid } from '../types.ts'
 import { AppendGate } from './append-gate.ts'
@@ -128,6 +128,9 @@ export class TopicLogs implements FlushableTopic, MaintainedTopic {
   }
   get compaction(): CompactionConfig | undefined {
     return this.config.compaction
+  }
+  get segment(): SegmentConfig {
+    return this.config.segment
   }
 
   async ensureTable(): Promise<void> {

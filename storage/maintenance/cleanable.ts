@@ -3,10 +3,10 @@
  * distinct keys; those from there on are dirty. A pass is made when enough is dirty, so that the rewriting of a table costs a bounded multiple of what is
  * written to it, however large it grows.
  */
+import { newestRecordMs } from '../delta/snapshot.ts'
 import type { TableFile } from '../delta/snapshot.ts'
 import type { CompactionConfig } from '../partition/types.ts'
 import type { Offset } from '../types.ts'
-import { newestMs } from './retention.ts'
 
 export interface CompactedPartition {
   /** All files, by first offset. */
@@ -35,7 +35,7 @@ export function planCleaning(partition: CompactedPartition, config: CompactionCo
   const isClean = (file: TableFile): boolean => file.last < fromOffset
   let endOffset = flushedOffset
   if (config.minLagMs > 0) {
-    const young = partition.files.find((file) => !isClean(file) && newestMs(file) > nowMs - config.minLagMs)
+    const young = partition.files.find((file) => !isClean(file) && newestRecordMs(file) > nowMs - config.minLagMs)
     if (young !== undefined) endOffset = Math.min(endOffset, Math.max(fromOffset, young.first))
   }
   const files = partition.files.filter((file) => file.first < endOffset)

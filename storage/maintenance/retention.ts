@@ -2,6 +2,7 @@
  * What of a partition is older or larger than its topic keeps (`retention.ms`, `retention.bytes`). Pure policy. Kafka deletes whole segments
  * from the beginning of a log; here the unit is the data file: the log start moves to the first offset to keep, and whole files below it go.
  */
+import { newestRecordMs } from '../delta/snapshot.ts'
 import type { TableFile } from '../delta/snapshot.ts'
 import type { Offset } from '../types.ts'
 
@@ -32,7 +33,7 @@ export function retainedFrom(partition: RetainedPartition, limits: RetentionLimi
   let end = logStartOffset
   for (; kept < files.length; kept++) {
     const file = files[kept]!
-    const tooOld = limits.expiredBeforeMs !== null && newestMs(file) < limits.expiredBeforeMs
+    const tooOld = limits.expiredBeforeMs !== null && newestRecordMs(file) < limits.expiredBeforeMs
     const tooMuch = limits.bytesMax !== null && bytes - file.bytes >= limits.bytesMax
     if (!tooOld && !tooMuch) break
     bytes -= file.bytes
@@ -42,10 +43,4 @@ export function retainedFrom(partition: RetainedPartition, limits: RetentionLimi
   const first = files[kept]?.first ?? Infinity
   const start = Math.min(end, first, flushedOffset)
   return start > logStartOffset ? start : null
-}
-
-/** Records without timestamps are as old as their file. */
-export function newestMs(file: TableFile): number {
-  const { maxTimestampMs } = file
-  return maxTimestampMs === undefined || maxTimestampMs < 0 ? file.modifiedMs : maxTimestampMs
 }

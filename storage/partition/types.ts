@@ -18,6 +18,14 @@ export interface TopicLogConfig {
   readonly retention?: { /** -1: for ever. */ readonly ms: number; /** Of each partition; -1: no limit. */ readonly bytes: number }
   readonly flushIntervalMs: number
   readonly flushBytes: number
+  readonly segment: SegmentConfig
+}
+
+/** What a merged data file holds at most: it is what retention removes at once, as Kafka does segments. */
+export interface SegmentConfig {
+  readonly bytes: number
+  /** Between the newest records of the first and of any other file that went into it. */
+  readonly ms: number
 }
 
 /** When rows give way to later ones of the same key. */

@@ -153,7 +153,7 @@ describe('CreateTopics', () => {
   })
 
   test('configs as people write them', async () => {
-    for (const [name, value] of [['retention.ms', ' 5 '], ['preallocate', 'TRUE'], ['cleanup.policy', 'compact, delete'], ['cleanup.policy', ''], ['compression.zstd.level', '5'], ['max.compaction.lag.ms', '9223372036854775807']] as const) {
+    for (const [name, value] of [['retention.ms', ' 5 '], ['unclean.leader.election.enable', 'FALSE'], ['cleanup.policy', 'compact, delete'], ['cleanup.policy', ''], ['compression.zstd.level', '5'], ['max.compaction.lag.ms', '9223372036854775807']] as const) {
       const [created] = await create([config(name, value)])
       isError(created?.errorCode, 'NONE', `${name}=${value}: ${created?.errorMessage}`)
     }

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
 import type { AddFile } from '../../../storage/delta/actions.ts'
 import { compactionChange, planCompaction } from '../../../storage/delta/compaction.ts'
+import type { CompactionOptions } from '../../../storage/delta/compaction.ts'
 import { tableProtocol, topicMetadata } from '../../../storage/delta/schema.ts'
 import { Snapshot } from '../../../storage/delta/snapshot.ts'
 import { addOf, topicId } from './support.ts'
@@ -55,10 +56,10 @@ class Model {
 }
 
 /** The plan for forty equal neighbours, some of them changed. */
-function run(change: (add: AddFile, n: number) => AddFile) {
+function run(change: (add: AddFile, n: number) => AddFile, options?: CompactionOptions) {
   const model = new Model()
   model.apply(Array.from({ length: 40 }, (_, n) => change(addOf(0, n * 10, n * 10 + 9, `f${n}`), n)), [])
-  return planCompaction(model.snapshot, 0)
+  return planCompaction(model.snapshot, 0, options)
 }
 
 describe('compaction', () => {
@@ -100,6 +101,21 @@ describe('compaction', () => {
     assert.equal(run((add, n) => (n === 20 ? { ...add, size: 1024 * 1024 } : add)), null, 'one that is much larger than its neighbours')
     const unknown = run((add, n) => (n === 20 ? { ...add, stats: '{}' } : add))
     assert.equal(unknown?.files.length, 39, 'a file whose offsets nobody knows')
+  })
+
+  test('a merged file spans no more time and takes no more bytes than it may', () => {
+    const everySecond = (add: AddFile, n: number): AddFile => ({ ...add, modificationTime: 1_700_000_000_000 + n * 1000 })
+    const offsets = (options: CompactionOptions): unknown => {
+      const plan = run(everySecond, { filesMin: 8, ...options })
+      return plan === null ? null : [plan.files.length, plan.first]
+    }
+    assert.deepEqual(offsets({ spanMs: 39_000 }), [40, 0])
+    assert.deepEqual(offsets({ spanMs: 10_000 }), [11, 0])
+    assert.equal(offsets({ spanMs: 6_000 }), null, 'too few for a file that is larger by enough')
+    assert.deepEqual(offsets({ targetBytes: 20_000 }), [19, 0])
+    // One that is out of its time cuts the runs on both sides of it.
+    const outOfTime = run((add, n) => ({ ...add, modificationTime: n === 12 ? 5 : add.modificationTime }), { filesMin: 8, spanMs: 1000 })
+    assert.deepEqual([outOfTime?.files.length, outOfTime?.first], [12, 0])
   })
 
   test('never commits a merge that lost or gained rows', () => {

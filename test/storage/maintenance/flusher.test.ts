@@ -32,6 +32,7 @@ async function startEngine(store: ObjectStore, troubles: string[] = []): Promise
         timestampBeforeMaxMs: Number.MAX_SAFE_INTEGER,
         timestampAfterMaxMs: Number.MAX_SAFE_INTEGER,
         compression: 'producer',
+        segment: { bytes: 64 * 1024 * 1024, ms: 604_800_000 },
         flushIntervalMs: 10,
         flushBytes: 1 << 20,
       }),

@@ -21,6 +21,7 @@ export const config: TopicLogConfig = {
   timestampBeforeMaxMs: Number.MAX_SAFE_INTEGER,
   timestampAfterMaxMs: 3_600_000,
   compression: 'producer',
+  segment: { bytes: 64 * 1024 * 1024, ms: 604_800_000 },
   flushIntervalMs: 1000,
   flushBytes: 1_000_000,
 }

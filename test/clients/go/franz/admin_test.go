@@ -292,7 +292,12 @@ func TestProducersAndTransactionsAreDescribed(t *testing.T) {
 	active := described.ActiveProducers[id]
 	equal(t, "the producer", []any{active.ProducerEpoch, active.LastSequence}, []any{epoch, int32(2)})
 	id2 := unique("none")
-	transactions := support.Value(admin.DescribeTransactions(ctx, id2))(t)
+	var transactions kadm.DescribedTransactions
+	// Kafka makes the topic of its coordinator when somebody first asks for it.
+	eventually(t, "a coordinator", func() bool {
+		transactions, err = admin.DescribeTransactions(ctx, id2)
+		return err == nil
+	})
 	is(t, "an unknown transaction", transactions[id2].Err, kerr.TransactionalIDNotFound)
 	listed := support.Value(admin.ListTransactions(ctx, nil, []string{"Ongoing"}))(t)
 	equal(t, "transactions", len(listed), 0)

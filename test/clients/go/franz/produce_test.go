@@ -139,7 +139,7 @@ func TestTopicsThatAreNotThere(t *testing.T) {
 		if err := strict.ProduceSync(patient(t), &kgo.Record{Topic: "in/valid"}).FirstErr(); !errors.Is(err, kerr.InvalidTopicException) {
 			t.Fatalf("invalid: %v", err)
 		}
-		lenient := clientOf(t, version, kgo.AllowAutoTopicCreation())
+		lenient := clientOf(t, version, kgo.AllowAutoTopicCreation(), kgo.UnknownTopicRetries(-1))
 		made := support.Value(lenient.ProduceSync(patient(t), &kgo.Record{Topic: unique("made-by-asking")}).First())(t)
 		equal(t, "offset", made.Offset, int64(0))
 	})
