@@ -84,7 +84,7 @@ function respond(request: ProduceRequest, context: RequestContext, timeoutMs: nu
           else if (context.apiVersion < ZSTD_SINCE && codecOf(attributesOf(batch)) === CODEC_ZSTD) {
             fail(result, KafkaError.UNSUPPORTED_COMPRESSION_TYPE, 'zstd needs Produce version 7 or later')
           } else {
-            const outcome = log.append(batch, { origin: 'client' })
+            const outcome = log.append(batch, { origin: 'client', memory: context.memory })
             if (outcome.kind === 'appended') {
               context.broker.metrics.produced(found.name, batch.length, outcome.lastOffset - outcome.baseOffset + 1)
             }

@@ -6,6 +6,8 @@
 import { KafkaError } from '../../protocol/errors.ts'
 import { Fetch } from '../../protocol/messages/01-fetch.ts'
 import type { FetchRequest, FetchResponse } from '../../protocol/messages/01-fetch.ts'
+import { releaseAll } from '../../storage/partition/batch-memory.ts'
+import type { BatchMemory } from '../../storage/partition/batch-memory.ts'
 import type { PartitionLog, ReadOutcome, ReadSource } from '../../storage/partition/types.ts'
 import { assertNever } from '../../storage/types.ts'
 import { nextSessionEpoch, sessionKey } from '../cluster/fetch-sessions.ts'
@@ -70,6 +72,8 @@ class PartitionFetch {
   errorCode = 0
   diverging: { epoch: number; endOffset: number } | null = null
   chunks: readonly Uint8Array[] = []
+  /** Memory of the chunks. */
+  held: readonly BatchMemory[] = []
   bytes = 0
   source: ReadSource = 'memory'
   /** Moved since it was read. */
@@ -97,6 +101,8 @@ class PartitionFetch {
   forget(): void {
     this.stale = false
     this.chunks = []
+    releaseAll(this.held)
+    this.held = []
     this.bytes = 0
   }
 
@@ -119,6 +125,7 @@ class PartitionFetch {
     switch (outcome.kind) {
       case 'records':
         this.chunks = outcome.chunks
+        this.held = outcome.held ?? []
         this.bytes = outcome.bytes
         this.source = outcome.source
         return
@@ -376,6 +383,7 @@ function addPartitions(partitions: Map<string, SessionPartition>, request: Fetch
 function respond(reads: readonly PartitionFetch[], session: FetchSession | null, incremental: boolean, context: RequestContext): FetchResponse {
   const responses: TopicResult[] = []
   let last: TopicResult | null = null
+  const held: BatchMemory[] = []
   for (const read of reads) {
     const result = read.result(read.readCommitted)
     const news = isNews(read, result)
@@ -388,9 +396,11 @@ function respond(reads: readonly PartitionFetch[], session: FetchSession | null,
     }
     ;(last.partitions as PartitionResult[]).push(result)
     if (read.bytes === 0) continue
+    for (const memory of read.held) held.push(memory)
     context.broker.metrics.fetched(topic, read.bytes)
     context.broker.metrics.read(read.source, read.bytes)
   }
+  if (held.length > 0) context.whenSent(() => releaseAll(held))
   return { errorCode: 0, sessionId: session?.id ?? 0, responses }
 }
 

@@ -3,6 +3,7 @@
  * from the literal list in `src/api/registry.ts`; there is no second list.
  */
 import type { Api } from '../../protocol/schema/api.ts'
+import type { BatchMemory } from '../../storage/partition/batch-memory.ts'
 import type { Broker } from '../broker.ts'
 
 export interface Handler<Request, Response> {
@@ -26,8 +27,12 @@ export interface RequestContext {
   readonly connectionId: string
   /** Software name and version from ApiVersions (KIP-511), once known. */
   readonly clientSoftware: { name: string; version: string }
+  /** Of a Produce request: where its batches are, held until the answer is there. Null where the frame is small: the garbage collector has it. */
+  readonly memory: BatchMemory | null
   /** Aborts when the connection closes or the broker stops: whoever waits gives up. */
   readonly signal: AbortSignal
   /** Asks the connection to close after the answer, or at once when the handler returns null (acks=0 with an error). */
   closeConnection(): void
+  /** Calls back when the answer has left for the network; never, where the connection ends before. */
+  whenSent(callback: () => void): void
 }

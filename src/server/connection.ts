@@ -63,6 +63,10 @@ export class Connection implements ExchangeOwner, BudgetMember {
   #unsent: Uint8Array[] = []
   #unsentAt = 0
   #unsentBytes = 0
+  /** Bytes that were queued and that were sent since the connection was opened, and who wants to know when so many were. */
+  #queuedTotal = 0
+  #sentTotal = 0
+  #awaitingSent: { readonly total: number; readonly callback: () => void }[] = []
   #writing = false
   #sendScheduled = false
   #parsing = false
@@ -162,6 +166,7 @@ export class Connection implements ExchangeOwner, BudgetMember {
     this.#unsent = []
     this.#unsentAt = 0
     this.#unsentBytes = 0
+    this.#awaitingSent = []
     this.#release(unsent)
     this.#aborter?.abort(connectionOver)
     this.#socket.destroy()
@@ -327,6 +332,8 @@ export class Connection implements ExchangeOwner, BudgetMember {
       }
     }
     this.#unsentBytes += exchange.answerBytes
+    this.#queuedTotal += exchange.answerBytes
+    if (exchange.sent !== null) this.#awaitingSent.push({ total: this.#queuedTotal, callback: exchange.sent })
     if (exchange.overdraft) this.#overdraftAnswered = true
     this.#release(exchange.requestBytes)
   }
@@ -370,7 +377,10 @@ export class Connection implements ExchangeOwner, BudgetMember {
     let bytes = 0
     for (const chunk of chunks) bytes += chunk.length
     this.#writing = true
-    const done = (): void => this.#sent(bytes)
+    // After an error the socket closes; what it had been given counts as never sent.
+    const done = (error?: Error | null): void => {
+      if (error === undefined || error === null) this.#sent(bytes)
+    }
     const last = chunks.length - 1
     if (last === 0) {
       this.#socket.write(chunks[0]!, done)
@@ -412,6 +422,8 @@ export class Connection implements ExchangeOwner, BudgetMember {
     this.#movedBytes += bytes
     this.#activeMs = this.#deps.clock.monotonic()
     this.#unsentBytes -= bytes
+    this.#sentTotal += bytes
+    while (this.#awaitingSent.length > 0 && this.#awaitingSent[0]!.total <= this.#sentTotal) this.#awaitingSent.shift()!.callback()
     this.#release(bytes)
     if (this.#unsentBytes === 0) this.#returnOverdraft()
     else this.send()

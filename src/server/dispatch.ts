@@ -5,6 +5,7 @@
 import { KafkaError } from '../../protocol/errors.ts'
 import { decodeRequestHeader, encodeResponseFrame } from '../../protocol/messages/header.ts'
 import type { RequestHeader } from '../../protocol/messages/header.ts'
+import { Produce } from '../../protocol/messages/00-produce.ts'
 import { ApiVersions } from '../../protocol/messages/18-api-versions.ts'
 import type { AnyApi } from '../../protocol/schema/api.ts'
 import type { Clock } from '../../storage/env.ts'
@@ -49,6 +50,7 @@ interface Entry {
 }
 
 const apiVersionsKey = ApiVersions.key
+const produceKey = Produce.key
 
 export class Dispatcher {
   readonly broker: Broker
@@ -95,6 +97,7 @@ export class Dispatcher {
     const { handler } = entry
     const { api } = handler
     exchange.apiName = api.name
+    if (apiKey === produceKey) exchange.ownMemory(frame)
     const call: Call = { exchange, entry, correlationId, startedMs, request: undefined }
     const [first, last] = handler.versions
     const supported = apiVersion >= first && apiVersion <= last

@@ -1,6 +1,12 @@
 /** One request on its way to its answer: the place in the order of its connection, and the context that the handler sees. */
+import { BatchMemory } from '../../storage/partition/batch-memory.ts'
 import type { RequestContext } from '../api/handler.ts'
 import type { Broker } from '../broker.ts'
+
+/** Frames below this are not worth the counting. */
+const memoryBytesMin = 16 * 1024
+/** As much of its memory may lie around a frame that owns it. */
+const slackBytesMax = 64
 
 /** What an exchange needs of its connection. */
 export interface ExchangeOwner {
@@ -24,6 +30,9 @@ export class Exchange implements RequestContext {
   answer: readonly Uint8Array[] | null | undefined = undefined
   /** What of the answer is in the memory budget, from when it is there until it is sent. */
   answerBytes = 0
+  memory: BatchMemory | null = null
+  /** To be called when the answer has left; null where nobody asked. */
+  sent: (() => void) | null = null
   /** One of an API of which the connection works on one request at a time. */
   oneAtATime = false
   /** The connection ends after this answer. */
@@ -61,10 +70,23 @@ export class Exchange implements RequestContext {
     this.closing = true
   }
 
+  whenSent(callback: () => void): void {
+    this.sent = callback
+  }
+
+  /** `frame` holds record batches: its memory, where it has one of its own, goes back when nobody needs them any more. */
+  ownMemory(frame: Uint8Array): void {
+    const { buffer } = frame
+    if (frame.length < memoryBytesMin || !(buffer instanceof ArrayBuffer) || buffer.byteLength - frame.length > slackBytesMax) return
+    this.memory = new BatchMemory(buffer)
+  }
+
   /** Settles the exchange. A second answer is ignored: the first is on its way. */
   finish(answer: readonly Uint8Array[] | null): void {
     if (this.answer !== undefined) return
     this.answer = answer
+    this.memory?.release()
+    this.memory = null
     this.#owner.answered(this)
   }
 

@@ -8,10 +8,12 @@
 import type { DeltaTable } from '../delta/table.ts'
 import type { Env, Timer } from '../env.ts'
 import type { ObjectStore } from '../objects/object-store.ts'
+import { release } from '../parquet/release.ts'
 
 export interface CommittedFile {
   /** Relative to the table, as in the store and not as in the log. */
   readonly path: string
+  /** Given away: its memory is free as soon as the file is not kept any more. */
   readonly parquet: Uint8Array
 }
 
@@ -38,6 +40,8 @@ interface TableState {
 
 interface KeptFile extends CommittedFile {
   readonly atMs: number
+  /** It is being written again; where that fails, the garbage collector takes it. */
+  inUse: boolean
 }
 
 export class CommittedFiles {
@@ -66,8 +70,11 @@ export class CommittedFiles {
     }
     const atMs = this.#deps.env.clock.monotonic()
     for (const { path, parquet } of files) {
-      if (parquet.length > BYTES_MAX / 4) continue
-      const file = { path, parquet, atMs }
+      if (parquet.length > BYTES_MAX / 4) {
+        release(parquet)
+        continue
+      }
+      const file = { path, parquet, atMs, inUse: false }
       state.files.add(file)
       this.#order.set(file, state)
       this.#bytes += parquet.length
@@ -111,6 +118,7 @@ export class CommittedFiles {
     if (!this.#order.delete(file)) return
     state.files.delete(file)
     this.#bytes -= file.parquet.length
+    if (!file.inUse) release(file.parquet)
   }
 
   #arm(topicId: string, state: TableState): void {
@@ -153,7 +161,9 @@ export class CommittedFiles {
   async #restore(state: TableState, file: KeptFile): Promise<void> {
     const key = `${state.table.location}/${file.path}`
     if ((await this.#deps.store.head(key)) !== null || !state.files.has(file)) return
+    file.inUse = true
     await this.#deps.store.put(key, [file.parquet])
+    file.inUse = false
     this.#deps.trouble(state.topic, rewritten(file.path))
   }
 }

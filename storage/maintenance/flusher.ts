@@ -18,6 +18,8 @@ import type { ParquetCodec } from '../parquet/parquet-codec.ts'
 import { dataFilePath } from '../paths.ts'
 import { LaneObjectMissingError } from '../lane/read-batches.ts'
 import type { LaneRef } from '../lane/types.ts'
+import { releaseAll } from '../partition/batch-memory.ts'
+import type { BatchMemory } from '../partition/batch-memory.ts'
 import type { FlushRun, StoredPartitionLog } from '../partition/log.ts'
 import type { TopicLogConfig } from '../partition/types.ts'
 import type { Offset } from '../types.ts'
@@ -401,10 +403,11 @@ export class Flusher {
 
   async #writeRun(topic: FlushableTopic, { log, run }: PlannedRun, done: () => void): Promise<WrittenFile | null> {
     await this.#encodes.enter()
+    const held: BatchMemory[] = []
     let batches: Uint8Array[]
     let encoded: EncodedFile
     try {
-      batches = await this.#bytesOf(run)
+      batches = await this.#bytesOf(run, held)
       encoded = await this.#deps.workers.encode({
         partition: log.partition,
         batches,
@@ -417,21 +420,27 @@ export class Flusher {
     }
     done()
     for (const bad of encoded.unreadable) await this.#quarantine(topic, log.partition, run, batches, bad)
+    releaseAll(held)
     if (encoded.parquet === null || encoded.rows === 0) return null
     const path = dataFilePath(log.partition, run.fromOffset, this.#deps.env.uuid())
     await this.#deps.store.put(`${topic.table.location}/${path}`, [encoded.parquet])
     return { path, partition: log.partition, bytes: encoded.parquet.length, rows: encoded.rows, encoded }
   }
 
-  async #bytesOf(run: FlushRun): Promise<Uint8Array[]> {
+  /** Memory of theirs is added to `held`, to be released. */
+  async #bytesOf(run: FlushRun, held: BatchMemory[]): Promise<Uint8Array[]> {
     const missing = run.entries.filter((entry) => !entry.resident)
     const read = missing.length === 0 ? [] : await this.#deps.readLane(missing.map((entry) => entry.ref!))
     const bytes = new Map(missing.map((entry, index) => [entry, read[index]!]))
     // An entry may have been evicted while others were read: its bytes are gone, not wrong.
     const result: Uint8Array[] = []
     for (const entry of run.entries) {
-      const known = bytes.get(entry) ?? (entry.resident ? entry.bytes : (await this.#deps.readLane([entry.ref!]))[0]!)
-      result.push(known)
+      const known = bytes.get(entry)
+      if (known !== undefined) result.push(known)
+      else if (entry.resident) {
+        entry.holdMemory(held)
+        result.push(entry.bytes)
+      } else result.push((await this.#deps.readLane([entry.ref!]))[0]!)
     }
     return result
   }

@@ -3,6 +3,7 @@
  * flushed → evicted. One object per batch, never per record.
  */
 import type { LaneEntry, LaneFailure, LaneId, LaneRef, LaneRow } from '../lane/types.ts'
+import type { BatchMemory } from './batch-memory.ts'
 import type { CachedBatch } from './hot-cache.ts'
 import type { LogVersion, Offset, Uuid } from '../types.ts'
 
@@ -37,10 +38,14 @@ export class BatchEntry implements LaneEntry, CachedBatch {
   readonly batchBytes: number
   bytes: Uint8Array
   ref: LaneRef | null
+  /** Of `bytes`, held while they are resident; null where the garbage collector has it. */
+  #memory: BatchMemory | null
   readonly #owner: BatchOwner
 
-  constructor(owner: BatchOwner, row: LaneRow, bytes: Uint8Array | null, ref: LaneRef | null) {
+  constructor(owner: BatchOwner, row: LaneRow, bytes: Uint8Array | null, ref: LaneRef | null, memory?: BatchMemory | null) {
     this.#owner = owner
+    memory?.hold()
+    this.#memory = memory ?? null
     this.topicId = row.topicId
     this.partition = row.partition
     this.baseOffset = row.baseOffset
@@ -71,8 +76,17 @@ export class BatchEntry implements LaneEntry, CachedBatch {
     return this.ref !== null || this.bytes === NOT_RESIDENT
   }
 
+  /** For whoever uses the bytes beyond this turn of the event loop: held for them, and to be released. */
+  holdMemory(held: BatchMemory[]): void {
+    if (this.#memory === null) return
+    this.#memory.hold()
+    held.push(this.#memory)
+  }
+
   evict(): void {
     this.bytes = NOT_RESIDENT
+    this.#memory?.release()
+    this.#memory = null
     this.#owner.batchEvicted(this)
   }
 

@@ -17,6 +17,7 @@ import { assertNever } from '../types.ts'
 import type { Offset, Uuid } from '../types.ts'
 import { BatchEntry } from './batch-entry.ts'
 import type { BatchOwner } from './batch-entry.ts'
+import type { BatchMemory } from './batch-memory.ts'
 import type { HotCache } from './hot-cache.ts'
 import { LeaderEpochs } from './leader-epochs.ts'
 import type { EpochStart } from './leader-epochs.ts'
@@ -24,6 +25,7 @@ import { ProducerState } from './producer-state.ts'
 import type { ActiveProducer, ProducerSnapshot } from './producer-state.ts'
 import { findTimestamp, maxTimestampOf, positionsWhere } from './records-in-batch.ts'
 import type {
+  AppendOptions,
   AppendOutcome,
   DurableOutcome,
   EpochEnd,
@@ -166,7 +168,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
 
   // ---- append -----------------------------------------------------------------------------------------------------------------
 
-  append(records: Uint8Array, options: { readonly origin: 'client' | 'broker' }): AppendOutcome {
+  append(records: Uint8Array, options: AppendOptions): AppendOutcome {
     if (this.#state !== 'open') return { kind: this.#state }
     const config = this.#config
     const verdict = validateProduceBatch(records, options.origin === 'broker' ? { allowControl: true } : { deep: true, maxBytes: config.maxMessageBytes })
@@ -232,6 +234,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
       },
       batch,
       null,
+      batch === records ? options.memory : null,
     )
     if (header.producerId >= 0) this.#producers.update({ ...producerBatch(header), baseOffset, lastOffset }, nowMs)
     this.#epochs.assign(this.leaderEpoch, baseOffset)
@@ -351,15 +354,17 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
 
   #readMemory(request: ReadRequest, from: number, limit: Offset): ReadOutcome {
     const chunks: Uint8Array[] = []
+    const held: BatchMemory[] = []
     let bytes = 0
     for (let i = from; i < this.#entries.length; i++) {
       const entry = this.#entries[i]!
       if (!entry.resident || entry.lastOffset >= limit) break
       if (bytes + entry.bytes.length > request.maxBytes && !(chunks.length === 0 && request.atLeastOne)) break
       chunks.push(entry.bytes)
+      entry.holdMemory(held)
       bytes += entry.bytes.length
     }
-    return { kind: 'records', chunks, bytes, source: 'memory' }
+    return { kind: 'records', chunks, bytes, source: 'memory', held }
   }
 
   async #readLane(request: ReadRequest, from: number, limit: Offset): Promise<ReadOutcome> {
@@ -434,7 +439,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
       if (cold !== null) return { ...cold, leaderEpoch: this.#epochs.epochOf(cold.offset) }
       for (const entry of entries) {
         if (entry.maxTimestamp < timestampMs) continue
-        const found = findTimestamp(await this.#bytesOf(entry), timestampMs, this.#logStart)
+        const found = findTimestamp(entry.resident ? entry.bytes : await this.#laneBytes(entry), timestampMs, this.#logStart)
         if (found !== null) return { ...found, leaderEpoch: entry.leaderEpoch }
       }
       return null
@@ -449,12 +454,12 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
       for (const entry of entries) {
         // Its greatest timestamp may be that of a deleted record; one batch at most is cut.
         if (entry.baseOffset < this.#logStart) {
-          bestCut = { ...maxTimestampOf(await this.#bytesOf(entry), this.#logStart), leaderEpoch: entry.leaderEpoch }
+          bestCut = { ...maxTimestampOf(entry.resident ? entry.bytes : await this.#laneBytes(entry), this.#logStart), leaderEpoch: entry.leaderEpoch }
           continue
         }
         if (entry.maxTimestamp > (bestEntry?.maxTimestamp ?? bestCut?.timestampMs ?? cold?.timestampMs ?? -2)) bestEntry = entry
       }
-      if (bestEntry !== null) return { ...maxTimestampOf(await this.#bytesOf(bestEntry)), leaderEpoch: bestEntry.leaderEpoch }
+      if (bestEntry !== null) return { ...maxTimestampOf(bestEntry.resident ? bestEntry.bytes : await this.#laneBytes(bestEntry)), leaderEpoch: bestEntry.leaderEpoch }
       if (bestCut !== null && bestCut.offset >= 0 && bestCut.timestampMs > (cold?.timestampMs ?? -2)) return bestCut
       return cold === null ? null : { ...cold, leaderEpoch: this.#epochs.epochOf(cold.offset) }
     })
@@ -480,9 +485,9 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     return this.#entries.slice(this.#head).filter((entry) => entry.lastOffset < this.#highWatermark && entry.lastOffset >= this.#logStart)
   }
 
-  async #bytesOf(entry: BatchEntry): Promise<Uint8Array> {
-    if (entry.resident || entry.ref === null) return entry.bytes
-    const [bytes] = await this.#host.readLane([entry.ref])
+  /** Of a batch that is not in memory. What is, must be looked at in the same turn. */
+  async #laneBytes(entry: BatchEntry): Promise<Uint8Array> {
+    const [bytes] = await this.#host.readLane([entry.ref!])
     return bytes!
   }
 

@@ -1,5 +1,6 @@
 /** What the broker sees of a partition: outcomes as values, offsets as integers, no Kafka error codes. */
 import type { Offset } from '../types.ts'
+import type { BatchMemory } from './batch-memory.ts'
 
 /** The settings of a topic that its partition logs act on. Shared by the partitions of a topic and replaced as a whole. */
 export interface TopicLogConfig {
@@ -40,6 +41,12 @@ export interface CompactionConfig {
   readonly maxLagMs: number
 }
 
+export interface AppendOptions {
+  readonly origin: 'client' | 'broker'
+  /** Of `records`, where it is to be given back when the batch has left the cache. */
+  readonly memory?: BatchMemory | null
+}
+
 export type AppendOutcome =
   | {
       readonly kind: 'appended' | 'duplicate'
@@ -73,8 +80,14 @@ export interface ReadRequest {
 export type ReadSource = 'memory' | 'lane' | 'table'
 
 export type ReadOutcome =
-  /** `source`: the slowest place that the records came from. */
-  | { readonly kind: 'records'; readonly chunks: readonly Uint8Array[]; readonly bytes: number; readonly source: ReadSource }
+  /** `source`: the slowest place that the records came from. `held`: memory of the chunks; to be released when they are no longer needed, if ever. */
+  | {
+      readonly kind: 'records'
+      readonly chunks: readonly Uint8Array[]
+      readonly bytes: number
+      readonly source: ReadSource
+      readonly held?: readonly BatchMemory[]
+    }
   | { readonly kind: 'outOfRange' }
   /** The store is slow or broken: the client should try again. */
   | { readonly kind: 'unavailable'; readonly reason: string }
@@ -111,7 +124,7 @@ export interface PartitionLog {
    * Validates one record batch, gives it offsets and puts it into the lane. `records` is patched in place and kept: the caller must
    * not touch it afterwards. Synchronous, so that the order of calls is the order of offsets (P2).
    */
-  append(records: Uint8Array, options: { readonly origin: 'client' | 'broker' }): AppendOutcome
+  append(records: Uint8Array, options: AppendOptions): AppendOutcome
   /** Calls back once everything up to and including `lastOffset` is durable, in offset order (P1). May call at once. */
   whenDurable(lastOffset: Offset, done: (outcome: DurableOutcome) => void): void
   /** Synchronous where the records are in memory. */

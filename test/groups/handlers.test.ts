@@ -324,6 +324,8 @@ function contextOf(world: World, apiVersion: number): RequestContext {
     clientSoftware: { name: '', version: '' },
     signal: new AbortController().signal,
     closeConnection: () => assert.fail('no reason to close'),
+    memory: null,
+    whenSent: () => undefined,
   }
 }
 

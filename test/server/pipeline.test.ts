@@ -101,6 +101,33 @@ test('an answer that waits for the one before it is in the memory budget', async
   await eventually(() => server.budget.usedBytes === 0, 'all memory came back')
 })
 
+test('who waits for an answer to be sent hears of it when the client has taken it, and never when the client leaves', async t => {
+  const sent: number[] = []
+  const handler = echoHandler((request, context) => {
+    context.whenSent(() => sent.push(request.id))
+    return { id: request.id, payload: Buffer.alloc(request.id === 1 ? 16_000_000 : 10) }
+  })
+  const { port, server } = await startTestServer(t, [handler], { budgetBytes: 1e9 })
+  const client = await RawClient.connect(port, t)
+  client.write(echoFrame(0))
+  await client.receive(1)
+  await eventually(() => sent.length === 1, 'the small one was sent')
+  client.socket.pause()
+  client.write(Buffer.concat([echoFrame(1), echoFrame(2)]))
+  await eventually(() => server.budget.usedBytes > 4_000_000, 'the large one is on its way')
+  assert.deepEqual(sent, [0])
+  client.socket.resume()
+  await client.receive(3)
+  await eventually(() => sent.length === 3, 'all were sent')
+  assert.deepEqual(sent, [0, 1, 2])
+  client.socket.pause()
+  client.write(echoFrame(1))
+  await eventually(() => server.budget.usedBytes > 4_000_000, 'the next one is on its way')
+  client.socket.resetAndDestroy()
+  await eventually(() => server.connections === 0, 'the connection is gone')
+  assert.equal(sent.length, 3)
+})
+
 test('a thousand requests in one write come back in order, answered at once or later', async t => {
   const handler = echoHandler(request => (request.id % 3 === 0 ? Promise.resolve(request) : request))
   const { port, observed } = await startTestServer(t, [handler])

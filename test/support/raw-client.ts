@@ -98,6 +98,15 @@ export class RawClient {
     if (this.#ended === null) throw new Error('the connection is still open')
   }
 
+  /** Takes nothing from the network any more, until `resume`. */
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    this.#socket.resume()
+  }
+
   get isOpen(): boolean {
     return this.#ended === null
   }

@@ -2,12 +2,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { encodeBatch } from '../../../protocol/records/encoder.ts'
+import { recordsOf } from '../../../protocol/records/record.ts'
 import { InlineCheckpointEngine } from '../../../storage/delta/inline-checkpoint-engine.ts'
 import { StorageEngine } from '../../../storage/engine/engine.ts'
 import { Journal } from '../../../storage/journal/journal.ts'
 import { MemoryStore } from '../../../storage/objects/memory-store.ts'
 import type { ObjectStore } from '../../../storage/objects/object-store.ts'
 import { InlineParquet } from '../../../storage/parquet/inline-parquet.ts'
+import type { ParquetCodec } from '../../../storage/parquet/parquet-codec.ts'
+import { BatchMemory } from '../../../storage/partition/batch-memory.ts'
 import { TableReads } from '../../../storage/partition/table-reads.ts'
 import { realEnv } from '../../../src/real-env.ts'
 import { eventually } from '../../support/broker.ts'
@@ -16,14 +19,19 @@ const parquet = new InlineParquet()
 const TOPIC = 'dGVzdC10b3BpYy1pZC0wMA'
 const location = 'topics/t'
 
-async function startEngine(store: ObjectStore, troubles: string[] = []): Promise<StorageEngine> {
+interface Settings {
+  readonly workers?: ParquetCodec
+  readonly cacheBytes?: number
+}
+
+async function startEngine(store: ObjectStore, troubles: string[] = [], { workers = parquet, cacheBytes = 0 }: Settings = {}): Promise<StorageEngine> {
   const journal = await Journal.open(store, realEnv)
   const engine = await StorageEngine.start(
     {
       env: realEnv,
       store,
       journal,
-      workers: parquet,
+      workers,
       checkpoints: new InlineCheckpointEngine(),
       coldReads: (tableOf) => new TableReads({ store, parquet, tableOf, options: { cacheBytes: 1 << 20, compressionOf: () => 'none' } }),
       configOf: () => ({
@@ -41,7 +49,7 @@ async function startEngine(store: ObjectStore, troubles: string[] = []): Promise
         lane: { lingerMs: 0, inflightMax: 2, segmentBytesMax: 1 << 20, bufferBytesMax: 1 << 22 },
         checkpointIntervalMs: 20,
         journalPollMs: 1000,
-        cacheBytes: 0,
+        cacheBytes,
         producerExpirationMs: 1e9,
         flush: { parquetCompression: 'none', topicsAtOnce: 2, retryMs: 10 },
         maintenance: { compaction: false, parquetCompression: 'none', logRetentionMs: 1e9, deletedFileRetentionMs: 1e9 },
@@ -65,10 +73,15 @@ async function startEngine(store: ObjectStore, troubles: string[] = []): Promise
   return engine
 }
 
-function produce(engine: StorageEngine, values: readonly string[]): void {
+/** Gives the memory that the batch came in. */
+function produce(engine: StorageEngine, values: readonly string[]): ArrayBuffer {
   const records = values.map((value) => ({ timestamp: 1, key: null, value: Buffer.from(value) }))
-  const outcome = engine.partition(TOPIC, 0)!.append(encodeBatch({ baseOffset: 0, timestampType: 0, codec: 0, records }), { origin: 'client' })
+  const frame = new Uint8Array(encodeBatch({ baseOffset: 0, timestampType: 0, codec: 0, records }))
+  const memory = new BatchMemory(frame.buffer)
+  const outcome = engine.partition(TOPIC, 0)!.append(frame, { origin: 'client', memory })
   assert.equal(outcome.kind, 'appended')
+  memory.release()
+  return frame.buffer
 }
 
 /** A store in which somebody deletes the first `count` data files as soon as they are written. */
@@ -132,5 +145,36 @@ test('a table with a feature that is not supported gets no data files until it i
   await commit({ metaData: metadata })
   await eventually('the flush after the constraint was dropped', () => log.flushedOffset === 2)
   assert.equal((await store.list(`${location}/partition=0/`)).length, 2)
+  await engine.close(1000)
+})
+
+test('batches that are being encoded stay, whatever the cache lets go of meanwhile; then their memory goes back', async () => {
+  const store = new MemoryStore({ clock: realEnv.clock })
+  const begun = Promise.withResolvers<void>()
+  const gate = Promise.withResolvers<void>()
+  const slow: ParquetCodec = Object.assign(new InlineParquet(), {
+    async encode(request: Parameters<ParquetCodec['encode']>[0]) {
+      begun.resolve()
+      await gate.promise
+      return await parquet.encode(request)
+    },
+  })
+  const engine = await startEngine(store, [], { workers: slow, cacheBytes: 3000 })
+  const log = engine.partition(TOPIC, 0)!
+  const memory = produce(engine, ['a', 'b'])
+  await begun.promise
+  for (const value of ['c', 'd', 'e', 'f']) {
+    produce(engine, [value])
+    const end = log.logEndOffset
+    await eventually(`${value} is durable`, () => log.highWatermark === end)
+  }
+  assert.ok(log.readsStore(0), 'it has left the cache')
+  assert.equal(memory.detached, false)
+  gate.resolve()
+  await eventually('the flush', () => log.flushedOffset === 6)
+  assert.equal(memory.detached, true)
+  const [file] = await store.list(`${location}/partition=0/`)
+  const { batches } = await parquet.decode({ file: (await store.get(file!.key))!, fromOffset: 0, maxBytes: 1 << 20 })
+  assert.deepEqual(batches.flatMap(({ bytes }) => recordsOf(bytes)).map(({ value }) => Buffer.from(value!).toString()).slice(0, 2), ['a', 'b'])
   await engine.close(1000)
 })
