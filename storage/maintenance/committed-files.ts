@@ -7,6 +7,7 @@
  */
 import type { DeltaTable } from '../delta/table.ts'
 import type { Env, Timer } from '../env.ts'
+import { bodyBytes } from '../objects/keys.ts'
 import type { ObjectStore } from '../objects/object-store.ts'
 import { release } from '../parquet/release.ts'
 
@@ -14,7 +15,7 @@ export interface CommittedFile {
   /** Relative to the table, as in the store and not as in the log. */
   readonly path: string
   /** Given away: its memory is free as soon as the file is not kept any more. */
-  readonly parquet: Uint8Array
+  readonly parquet: readonly Uint8Array[]
 }
 
 export interface CommittedFilesDependencies {
@@ -39,6 +40,7 @@ interface TableState {
 }
 
 interface KeptFile extends CommittedFile {
+  readonly bytes: number
   readonly atMs: number
   /** It is being written again; where that fails, the garbage collector takes it. */
   inUse: boolean
@@ -70,14 +72,15 @@ export class CommittedFiles {
     }
     const atMs = this.#deps.env.clock.monotonic()
     for (const { path, parquet } of files) {
-      if (parquet.length > BYTES_MAX / 4) {
-        release(parquet)
+      const bytes = bodyBytes(parquet)
+      if (bytes > BYTES_MAX / 4) {
+        for (const piece of parquet) release(piece)
         continue
       }
-      const file = { path, parquet, atMs, inUse: false }
+      const file = { path, parquet, bytes, atMs, inUse: false }
       state.files.add(file)
       this.#order.set(file, state)
-      this.#bytes += parquet.length
+      this.#bytes += bytes
     }
     for (const [oldest, owner] of this.#order) {
       if (this.#bytes <= BYTES_MAX && atMs - oldest.atMs <= AGE_MAX_MS) break
@@ -92,7 +95,7 @@ export class CommittedFiles {
     for (const file of files) {
       const key = `${topic.table.location}/${file.path}`
       if ((await this.#deps.store.head(key)) !== null || !topic.table.snapshot.hasFile(file.path)) continue
-      await this.#deps.store.put(key, [file.parquet])
+      await this.#deps.store.put(key, file.parquet)
       this.#deps.trouble(topic.name, rewritten(file.path))
     }
     this.keep(topic, files)
@@ -117,8 +120,8 @@ export class CommittedFiles {
   #drop(file: KeptFile, state: TableState): void {
     if (!this.#order.delete(file)) return
     state.files.delete(file)
-    this.#bytes -= file.parquet.length
-    if (!file.inUse) release(file.parquet)
+    this.#bytes -= file.bytes
+    if (!file.inUse) for (const piece of file.parquet) release(piece)
   }
 
   #arm(topicId: string, state: TableState): void {
@@ -162,7 +165,7 @@ export class CommittedFiles {
     const key = `${state.table.location}/${file.path}`
     if ((await this.#deps.store.head(key)) !== null || !state.files.has(file)) return
     file.inUse = true
-    await this.#deps.store.put(key, [file.parquet])
+    await this.#deps.store.put(key, file.parquet)
     file.inUse = false
     this.#deps.trouble(state.topic, rewritten(file.path))
   }

@@ -11,6 +11,7 @@ import { flushAppId } from '../delta/table.ts'
 import type { DeltaTable } from '../delta/table.ts'
 import type { Env, Timer } from '../env.ts'
 import { backoffMs } from '../log/create-once.ts'
+import { bodyBytes } from '../objects/keys.ts'
 import type { ObjectStore } from '../objects/object-store.ts'
 import { StoreError } from '../objects/object-store.ts'
 import type { EncodedFile } from '../parquet/encode.ts'
@@ -374,7 +375,7 @@ export class Flusher {
           for (const { path, encoded } of files) {
             if (!verified.paths.includes(encodePath(path)) || encoded.parquet === null) continue
             const body = encoded.parquet
-            await this.#insist(topic, 'a data file could not be written again yet', () => this.#deps.store.put(`${topic.table.location}/${path}`, [body]))
+            await this.#insist(topic, 'a data file could not be written again yet', () => this.#deps.store.put(`${topic.table.location}/${path}`, body))
           }
           break
         }
@@ -423,8 +424,8 @@ export class Flusher {
     releaseAll(held)
     if (encoded.parquet === null || encoded.rows === 0) return null
     const path = dataFilePath(log.partition, run.fromOffset, this.#deps.env.uuid())
-    await this.#deps.store.put(`${topic.table.location}/${path}`, [encoded.parquet])
-    return { path, partition: log.partition, bytes: encoded.parquet.length, rows: encoded.rows, encoded }
+    await this.#deps.store.put(`${topic.table.location}/${path}`, encoded.parquet)
+    return { path, partition: log.partition, bytes: bodyBytes(encoded.parquet), rows: encoded.rows, encoded }
   }
 
   /** Memory of theirs is added to `held`, to be released. */

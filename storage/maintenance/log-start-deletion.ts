@@ -91,7 +91,7 @@ async function commit(table: DeltaTable, removed: readonly TableFile[], rewritte
     throw new Error(outcome.kind === 'suspended' ? outcome.reason : outcome.detail)
   }
   // A careless VACUUM may have taken files that nothing referred to before the commit.
-  for (const file of rewritten) if ((await store.head(keyOf(file))) === null) await store.put(keyOf(file), [file.parquet])
+  for (const file of rewritten) if ((await store.head(keyOf(file))) === null) await store.put(keyOf(file), file.parquet)
 }
 
 function inputOf(table: DeltaTable, file: TableFile, store: ObjectStore): ParquetInput {

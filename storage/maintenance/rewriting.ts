@@ -6,6 +6,7 @@ import { dataFileKey } from '../delta/snapshot.ts'
 import type { TableFile } from '../delta/snapshot.ts'
 import type { DeltaTable } from '../delta/table.ts'
 import type { Env } from '../env.ts'
+import { bodyBytes } from '../objects/keys.ts'
 import type { ObjectStore } from '../objects/object-store.ts'
 import type { ParquetInput } from '../parquet/byte-source.ts'
 import type { WrittenFile } from '../parquet/topic-file-writer.ts'
@@ -28,7 +29,7 @@ export interface RewrittenTopic {
 /** A file in the store that no commit refers to yet. */
 export interface NewFile {
   readonly add: AddFile
-  readonly parquet: Uint8Array
+  readonly parquet: readonly Uint8Array[]
 }
 
 /** Bytes of files that are read whole, in one request each, and held until all of them have been written again. */
@@ -56,11 +57,11 @@ export async function writeFile(
   const { parquet } = written
   if (parquet === null) return null
   const path = dataFilePath(partition, written.minOffset, env.uuid())
-  await store.put(`${table.location}/${path}`, [parquet])
+  await store.put(`${table.location}/${path}`, parquet)
   const add = {
     path: encodePath(path),
     partitionValues: { partition: String(partition) },
-    size: parquet.length,
+    size: bodyBytes(parquet),
     modificationTime: modifiedMs,
     dataChange: true,
     stats: fileStats(written),

@@ -110,6 +110,9 @@ async function runJob(message: Job): Promise<void> {
   }
 }
 
+/** Smaller buffers may be Node's pool. */
+const givenBytesMin = 64 * 1024
+
 /** The result; buffers that go with it are added to `transfer`. */
 async function work({ job, name, request, files: wireFiles }: Job, transfer: ArrayBuffer[]): Promise<unknown> {
   const inputs = wireFiles.map((file) => fromWire(file, async (index, start, end) =>
@@ -121,10 +124,14 @@ async function work({ job, name, request, files: wireFiles }: Job, transfer: Arr
     if (bytes.buffer instanceof ArrayBuffer && bytes.byteLength === bytes.buffer.byteLength) transfer.push(bytes.buffer)
     return bytes
   }
+  /** Pieces of a file: those that are worth it have a buffer of their own. */
+  const giveAll = (pieces: readonly Uint8Array[] | null): void => {
+    for (const { buffer } of pieces ?? []) if (buffer instanceof ArrayBuffer && buffer.byteLength >= givenBytesMin) transfer.push(buffer)
+  }
   switch (name) {
     case 'encode': {
       const encoded = await parquet.encodeChunks(batchChunks(job), request as EncodeOptions)
-      if (encoded.parquet !== null) give(encoded.parquet)
+      giveAll(encoded.parquet)
       return encoded
     }
     case 'decode': {
@@ -136,7 +143,7 @@ async function work({ job, name, request, files: wireFiles }: Job, transfer: Arr
       return await parquet.offsetRange({ file })
     case 'mergeByOffset': {
       const merged = await parquet.mergeByOffset({ ...(request as OffsetMergeRequest), files })
-      if (merged.parquet !== null) give(merged.parquet)
+      giveAll(merged.parquet)
       return merged
     }
     case 'collectKeys':
@@ -145,7 +152,7 @@ async function work({ job, name, request, files: wireFiles }: Job, transfer: Arr
       return await parquet.countSuperseded({ ...(request as SupersededRequest), file })
     case 'mergeByKey': {
       const merged = await parquet.mergeByKey({ ...(request as KeyMergeRequest), files })
-      if (merged.parquet !== null) give(merged.parquet)
+      giveAll(merged.parquet)
       return merged
     }
     case 'encodeArrowTable':

@@ -21,6 +21,10 @@ import type { TopicColumn } from './topic-schema.ts'
 
 /** Bytes of keys, values or headers that make up a page, roughly. */
 const pageBytes = 1024 * 1024
+/** Files up to this size are one piece: they are kept for a while, and a page may take twice its size in memory. */
+const wholeBytesMax = 8 * 1024 * 1024
+/** Pages of fewer bytes may lie in memory that is shared, and are copied. */
+const pieceBytesMin = 256 * 1024
 
 const physical = { int32: 1, int64: 2, byteArray: 6 } as const
 const optional = 1
@@ -79,8 +83,8 @@ export function writeRowGroup(columns: RowColumns, zstdLevel: number | null, pag
   }
 }
 
-/** A whole file of row groups, in a buffer of exactly its size (which can be transferred). The memory of the pages is given back. */
-export function writeTopicFile(groups: readonly WrittenRowGroup[], zstdLevel: number | null): Uint8Array<ArrayBuffer> {
+/** A whole file of row groups, in pieces that nothing else shares memory with. The memory of the pages is given back, or is that of the pieces. */
+export function writeTopicFile(groups: readonly WrittenRowGroup[], zstdLevel: number | null): Uint8Array[] {
   const parts: Uint8Array[] = [magic]
   let at = magic.length
   const structs = groups.map((group, ordinal): ThriftStruct => {
@@ -110,9 +114,25 @@ export function writeTopicFile(groups: readonly WrittenRowGroup[], zstdLevel: nu
     // Bounds are by the order of the type: without this readers do not trust `min_value` and `max_value`.
     7: structList(leafElements.map(() => ({ 1: nested({}) }))),
   })
-  const file = concatenate([...parts, ...footerBytes(metadata)])
-  for (const { chunks } of groups) for (const { pages } of chunks) for (const page of pages) release(page)
-  return file
+  parts.push(...footerBytes(metadata))
+  const small = at <= wholeBytesMax
+  const pieces = joinParts(parts, small ? Infinity : pieceBytesMin)
+  for (const part of parts) if (small || part.length < pieceBytesMin) release(part)
+  return pieces
+}
+
+/** Parts of fewer bytes are put together with their neighbours, in their order; the others are pieces by themselves. */
+function joinParts(parts: readonly Uint8Array[], bytesMin: number): Uint8Array[] {
+  const pieces: Uint8Array[] = []
+  let from = 0
+  for (let i = 0; i <= parts.length; i++) {
+    const part = parts[i]
+    if (part !== undefined && part.length < bytesMin) continue
+    if (i > from) pieces.push(concatenate(parts.slice(from, i)))
+    if (part !== undefined) pieces.push(part)
+    from = i + 1
+  }
+  return pieces
 }
 
 // ---- column chunks --------------------------------------------------------------------------------------------------------------

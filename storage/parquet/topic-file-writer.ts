@@ -29,8 +29,8 @@ export const rowGroupBytesDefault = 8 * 1024 * 1024
 
 /** A Parquet file and what the Delta log wants to know about it. */
 export interface WrittenFile {
-  /** Null when there are no rows: then there is no file. The buffer is the file alone, so that it can be transferred. */
-  readonly parquet: Uint8Array<ArrayBuffer> | null
+  /** The file, in pieces where it is large; null when there are no rows: then there is no file. Nothing else is in their memory. */
+  readonly parquet: readonly Uint8Array[] | null
   readonly rows: number
   /** -1 without rows. */
   readonly minOffset: number
@@ -107,12 +107,12 @@ export class TopicFileWriter {
     columns.clear()
   }
 
-  #file(): Uint8Array<ArrayBuffer> | null {
+  #file(): readonly Uint8Array[] | null {
     if (this.#zstdLevel !== undefined) return this.#rowGroups.length === 0 ? null : writeTopicFile(this.#rowGroups, this.#zstdLevel)
-    if (this.#files.length <= 1) return this.#files[0] ?? null
+    if (this.#files.length <= 1) return this.#files.length === 0 ? null : this.#files
     const file = join(this.#files, offsetLeaf)
     for (const rowGroup of this.#files) release(rowGroup)
-    return file
+    return [file]
   }
 }
 

@@ -128,7 +128,7 @@ function written(rows: readonly Row[]): WrittenFile {
   const times = rows.map(({ timestamp }) => timestamp).filter((timestamp) => timestamp !== -1)
   const count = (has: (row: Row) => boolean): number => rows.filter((row) => !has(row)).length
   return {
-    parquet: rows.length === 0 ? null : new Uint8Array(Buffer.concat(chunks)),
+    parquet: rows.length === 0 ? null : [new Uint8Array(Buffer.concat(chunks))],
     rows: rows.length,
     minOffset: rows[0]?.offset ?? -1,
     maxOffset: rows.at(-1)?.offset ?? -1,

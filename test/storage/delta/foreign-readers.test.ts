@@ -15,6 +15,7 @@ import type { ObjectStore } from '../../../storage/objects/object-store.ts'
 import { openStore } from '../../../storage/objects/open-store.ts'
 import { InlineParquet } from '../../../storage/parquet/inline-parquet.ts'
 import type { WrittenFile } from '../../../storage/parquet/topic-file-writer.ts'
+import { bodyBytes } from '../../../storage/objects/keys.ts'
 import { dataFilePath, deltaCommitKey } from '../../../storage/paths.ts'
 import { DeltaReader, engines, noDeltaReaders } from '../../support/delta-reader.ts'
 import { testEnv } from '../../support/env.ts'
@@ -68,9 +69,9 @@ class Topic {
   async put(partition: number, from: number, written: WrittenFile, dataChange: boolean): Promise<AddFile> {
     assert.ok(written.parquet !== null)
     const path = dataFilePath(partition, from, this.env.uuid())
-    await this.store.put(`${location}/${path}`, [written.parquet])
+    await this.store.put(`${location}/${path}`, written.parquet)
     return {
-      path, partitionValues: { partition: String(partition) }, size: written.parquet.byteLength,
+      path, partitionValues: { partition: String(partition) }, size: bodyBytes(written.parquet),
       modificationTime: Math.trunc(this.env.clock.now()), dataChange, stats: fileStats(written),
     }
   }

@@ -26,7 +26,7 @@ class World {
     await this.store.put(key, [parquet])
     const txn = { appId: flushAppId(topicId, 0), from: from === 0 ? null : from, to: this.next }
     await this.table.commit({ commitId: this.env.uuid(), operation: 'STREAMING UPDATE', adds: [add], removes: [], txns: [txn] })
-    this.files.keep(this.topic, [{ path: add.path, parquet }])
+    this.files.keep(this.topic, [{ path: add.path, parquet: [parquet] }])
     return key
   }
 
@@ -117,7 +117,7 @@ test('what is kept is bounded in bytes and in time, and a quiet table costs noth
 test('a merged file of any size is looked at once, right after its commit', () => inWorld(async (world) => {
   const key = await world.flush()
   await world.store.delete([key])
-  await world.files.settle(world.topic, [{ path: key.slice(location.length + 1), parquet: new Uint8Array(100) }])
+  await world.files.settle(world.topic, [{ path: key.slice(location.length + 1), parquet: [new Uint8Array(100)] }])
   assert.ok(await world.exists(key))
 }))
 

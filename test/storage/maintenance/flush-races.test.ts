@@ -7,6 +7,7 @@ import { InlineCheckpointEngine } from '../../../storage/delta/inline-checkpoint
 import { DeltaTable, flushAppId } from '../../../storage/delta/table.ts'
 import { Flusher } from '../../../storage/maintenance/flusher.ts'
 import type { FlushableTopic, FlusherDependencies } from '../../../storage/maintenance/flusher.ts'
+import { joinBody } from '../../../storage/objects/keys.ts'
 import { MemoryStore } from '../../../storage/objects/memory-store.ts'
 import { StoreError } from '../../../storage/objects/object-store.ts'
 import type { StoreOperation } from '../../../storage/objects/object-store.ts'
@@ -125,11 +126,11 @@ inWorld('rows of a predecessor that commits during a flush are not written a sec
     const encoded = await world.parquet.encode({
       partition: 0, batches: world.logs[0]!.flushRun(1_000_000)!.entries.map(({ bytes }) => bytes), fromOffset: 0, endOffset: 2, compression: 'none',
     })
-    await world.store.put(`${location}/partition=0/theirs.parquet`, [encoded.parquet!])
+    await world.store.put(`${location}/partition=0/theirs.parquet`, [joinBody(encoded.parquet!)])
     const outcome = await other.commit({
       commitId: 'theirs', operation: 'STREAMING UPDATE', removes: [], txns: [{ appId: flushAppId(topicId, 0), from: null, to: 1 }],
       adds: [{
-        path: 'partition=0/theirs.parquet', partitionValues: { partition: '0' }, size: encoded.parquet!.length, modificationTime: 1, dataChange: true,
+        path: 'partition=0/theirs.parquet', partitionValues: { partition: '0' }, size: joinBody(encoded.parquet!).length, modificationTime: 1, dataChange: true,
         stats: JSON.stringify({ numRecords: 1, minValues: { offset: 0 }, maxValues: { offset: 0 }, nullCount: { offset: 0 } }),
       }],
     })

@@ -15,6 +15,7 @@ import { CommittedFiles } from '../../../storage/maintenance/committed-files.ts'
 import { fileStats } from '../../../storage/maintenance/file-stats.ts'
 import { compactByKey, isCleaningDue } from '../../../storage/maintenance/key-compaction.ts'
 import type { CompactedTopic, KeyCompactionResult } from '../../../storage/maintenance/key-compaction.ts'
+import { joinBody } from '../../../storage/objects/keys.ts'
 import { MemoryStore } from '../../../storage/objects/memory-store.ts'
 import { StoreError } from '../../../storage/objects/object-store.ts'
 import type { ObjectStore } from '../../../storage/objects/object-store.ts'
@@ -59,9 +60,9 @@ class World {
     }))
     const written = await this.parquet.encode({ partition: 0, batches, fromOffset: 0, endOffset: 1e9, compression: 'none' })
     const path = dataFilePath(0, rows[0]!.offset, this.env.uuid())
-    await this.store.put(`${location}/${path}`, [written.parquet!])
+    await this.store.put(`${location}/${path}`, [joinBody(written.parquet!)])
     return {
-      path: encodePath(path), partitionValues: { partition: '0' }, size: written.parquet!.length, modificationTime: this.env.clock.now(), dataChange: true,
+      path: encodePath(path), partitionValues: { partition: '0' }, size: joinBody(written.parquet!).length, modificationTime: this.env.clock.now(), dataChange: true,
       stats: fileStats(written),
     }
   }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { encodeBatch } from '../../../protocol/records/encoder.ts'
+import { joinBody } from '../../../storage/objects/keys.ts'
 import { readColumn } from '../../../storage/parquet/column-reader.ts'
 import { readDeltas, readHybrid } from '../../../storage/parquet/encodings.ts'
 import { ParquetFormatError, excerpt, footerOf } from '../../../storage/parquet/footer.ts'
@@ -59,7 +60,7 @@ test('the library and the reader of pages see the same rows in files of either w
       const batch = encodeBatch({ baseOffset: 2 ** 33, records })
       const { parquet: encoded } = await parquet.encode({ partition: 0, batches: [batch], fromOffset: 0, endOffset: 2 ** 40, compression, rowGroupRows })
       // Of the library's snappy pages without their codec.
-      const file = compression === 'snappy' ? await uncompressed(encoded!) : encoded!
+      const file = compression === 'snappy' ? await uncompressed(joinBody(encoded!)) : joinBody(encoded!)
       const footer = footerOf(file)
       for (const group of footer.rowGroups) {
         const bytesOf = (chunk: { start: number; end: number }): Uint8Array => file.subarray(chunk.start, chunk.end)
@@ -80,13 +81,14 @@ test('the library and the reader of pages see the same rows in files of either w
 
 test('damaged pages are a ParquetFormatError or rows', async () => {
   const batches = [...plainBatches(3, 30), encodeBatch({ baseOffset: 90, records: [{ timestamp: 5, key: null, value: null, headers: [{ key: 'a', value: utf8('b') }] }] })]
-  const { parquet: file } = await parquet.encode({ partition: 0, batches, fromOffset: 0, endOffset: 1e9, compression: 'none' })
-  const footer = footerOf(file!)
+  const encoded = await parquet.encode({ partition: 0, batches, fromOffset: 0, endOffset: 1e9, compression: 'none' })
+  const file = joinBody(encoded.parquet!)
+  const footer = footerOf(file)
   const [group] = footer.rowGroups
   fc.assert(fc.property(
     fc.constantFrom(...topicColumns), fc.array(fc.tuple(fc.nat(group!.end - 1), fc.nat(255)), { minLength: 1, maxLength: 8 }),
     (column, changes) => {
-      const damaged = file!.slice()
+      const damaged = file.slice()
       for (const [at, byte] of changes) damaged[Math.max(4, at)] = byte
       try {
         readColumn(footer, group!, column, (chunk) => damaged.subarray(chunk.start, chunk.end))

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BATCH_HEADER_SIZE, BASE_TIMESTAMP_AT, CODEC_ZSTD } from '../../../protocol/records/batch.ts'
 import { encodeBatch } from '../../../protocol/records/encoder.ts'
+import { joinBody } from '../../../storage/objects/keys.ts'
 import { footerOf } from '../../../storage/parquet/footer.ts'
 import { InlineParquet } from '../../../storage/parquet/inline-parquet.ts'
 import { plainBatches, plainFile, plainRecords, utf8 } from './sample-records.ts'
@@ -25,7 +26,7 @@ test('control batches and aborted transactions are no rows', async () => {
   ]
   const skipProducerRanges = [{ producerId: 77, firstOffset: 0, lastOffset: 2 }, { producerId: 77, firstOffset: 4, lastOffset: 4 }]
   const file = await parquet.encode({ ...all, batches, skipProducerRanges })
-  assert.deepEqual((await recordsIn(file.parquet!)).map((row) => row.offset), [1, 3, 4])
+  assert.deepEqual((await recordsIn(joinBody(file.parquet!))).map((row) => row.offset), [1, 3, 4])
 })
 
 test('no rows is no file', async () => {
@@ -50,12 +51,12 @@ test('statistics for the Delta log: ranges and null counts', async () => {
     nullCounts: { offset: 0, timestamp: 1, timestampType: 0, key: 1, value: 1, headers: 2 },
   })
   assert.deepEqual(unreadable, [])
-  assert.equal(footerOf(bytes!).rows, 3)
+  assert.equal(footerOf(joinBody(bytes!)).rows, 3)
 })
 
 test('row groups carry the statistics of offset by which readers prune', async () => {
   const file = await parquet.encode({ ...all, batches: plainBatches(10, 10), rowGroupRows: 30 })
-  const groups = footerOf(file.parquet!).rowGroups
+  const groups = footerOf(joinBody(file.parquet!)).rowGroups
   assert.deepEqual(groups.map((group) => group.offsets), [
     { min: 0, max: 29, nulls: 0 }, { min: 30, max: 59, nulls: 0 }, { min: 60, max: 89, nulls: 0 }, { min: 90, max: 99, nulls: 0 },
   ])
@@ -63,7 +64,7 @@ test('row groups carry the statistics of offset by which readers prune', async (
 
 test('a row group ends at its bytes', async () => {
   const file = await parquet.encode({ ...all, batches: plainBatches(10, 10), rowGroupBytes: 500 })
-  assert.ok(footerOf(file.parquet!).rowGroups.length >= 3)
+  assert.ok(footerOf(joinBody(file.parquet!)).rowGroups.length >= 3)
 })
 
 test('damaged batches are left out whole and reported; the others are in the file', async () => {
@@ -77,7 +78,7 @@ test('damaged batches are left out whole and reported; the others are in the fil
   farFuture[BASE_TIMESTAMP_AT] = 0x7f
   const batches = [good[0]!, compressed, cutOff, farFuture, good[4]!]
   const file = await parquet.encode({ ...all, batches })
-  assert.deepEqual(await recordsIn(file.parquet!), plainRecords([good[0]!, good[4]!]))
+  assert.deepEqual(await recordsIn(joinBody(file.parquet!)), plainRecords([good[0]!, good[4]!]))
   assert.equal(file.rows, 8)
   assert.deepEqual(file.nullCounts, { offset: 0, timestamp: 0, timestampType: 0, key: 0, value: 0, headers: 8 })
   assert.deepEqual(file.unreadable.map(({ baseOffset, lastOffset }) => [baseOffset, lastOffset]), [[4, 7], [8, 11], [12, 15]])

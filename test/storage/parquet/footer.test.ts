@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
+import { joinBody } from '../../../storage/objects/keys.ts'
 import { ParquetFormatError, excerpt, footerOf, join } from '../../../storage/parquet/footer.ts'
 import { InlineParquet } from '../../../storage/parquet/inline-parquet.ts'
 import {
@@ -14,7 +15,7 @@ const batches = plainBatches(20, 10)
 
 async function sample(rowGroupRows: number, compression: 'zstd' | 'snappy' = 'zstd'): Promise<Uint8Array> {
   const options = { partition: 0, fromOffset: 0, endOffset: 1e9, compression, rowGroupRows } as const
-  return (await parquet.encode({ ...options, batches })).parquet!
+  return joinBody((await parquet.encode({ ...options, batches })).parquet!)
 }
 
 test('thrift structs are written back as they were read', () => {

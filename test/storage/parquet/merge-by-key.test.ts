@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
 import { encodeBatch } from '../../../protocol/records/encoder.ts'
+import { joinBody } from '../../../storage/objects/keys.ts'
 import { InlineParquet } from '../../../storage/parquet/inline-parquet.ts'
 import { KeyOffsets } from '../../../storage/parquet/key-offsets.ts'
 import { plainFile, utf8 } from './sample-records.ts'
@@ -13,7 +14,7 @@ type Keyed = readonly [key: string | null, value: string | null]
 
 async function fileOf(baseOffset: number, records: readonly Keyed[]): Promise<Uint8Array> {
   const rows = records.map(([key, value]) => ({ timestamp: 1, key: key === null ? null : utf8(key), value: value === null ? null : utf8(value) }))
-  return (await parquet.encode({ ...all, batches: [encodeBatch({ baseOffset, records: rows })] })).parquet!
+  return joinBody((await parquet.encode({ ...all, batches: [encodeBatch({ baseOffset, records: rows })] })).parquet!)
 }
 
 async function offsetsOf(file: Uint8Array | null): Promise<number[]> {
@@ -30,7 +31,7 @@ describe('merging by key', () => {
     const merge = async (endOffset: number, dropTombstones: boolean) => {
       const merged = await parquet.mergeByKey({ files, compression: 'none', keys, endOffset, dropTombstones })
       assert.equal(merged.rows + merged.dropped, 10)
-      return await offsetsOf(merged.parquet)
+      return await offsetsOf(joinBody(merged.parquet!))
     }
     assert.deepEqual(await merge(15, false), [3, 10, 11, 12, 14])
     assert.deepEqual(await merge(15, true), [3, 12, 14])
@@ -58,7 +59,7 @@ describe('merging by key', () => {
     const next = KeyOffsets.create(Infinity, 1 << 20)
     assert.equal(await parquet.collectKeys({ files: [file], keys: next.memory, fromOffset: end, endOffset: 500 }), 500)
     const merged = await parquet.mergeByKey({ files: [file], compression: 'none', keys: next.memory, endOffset: 500, dropTombstones: false })
-    assert.deepEqual(await offsetsOf(merged.parquet), Array.from({ length: 300 }, (_, i) => i + 200))
+    assert.deepEqual(await offsetsOf(joinBody(merged.parquet!)), Array.from({ length: 300 }, (_, i) => i + 200))
   })
 
   test('any keys: the map says what a map of the language says', () => {

@@ -5,6 +5,7 @@ import {
 } from 'apache-arrow'
 import type { Vector } from 'apache-arrow'
 import * as fc from 'fast-check'
+import { joinBody } from '../../../storage/objects/keys.ts'
 import { footerOf } from '../../../storage/parquet/footer.ts'
 import { InlineParquet } from '../../../storage/parquet/inline-parquet.ts'
 import { KeyOffsets } from '../../../storage/parquet/key-offsets.ts'
@@ -22,11 +23,11 @@ test('merging by offset keeps every row as it is, sorted', async () => {
   await fc.assert(fc.asyncProperty(anyBatches, fc.integer({ min: 1, max: 3 }), async (batches, perFile) => {
     const files: Uint8Array[] = []
     for (let i = 0; i < batches.length; i += perFile) {
-      files.unshift((await parquet.encode({ ...all, batches: batches.slice(i, i + perFile) })).parquet!)
+      files.unshift(joinBody((await parquet.encode({ ...all, batches: batches.slice(i, i + perFile) })).parquet!))
     }
     const merged = await parquet.mergeByOffset({ files, compression: 'zstd', rowGroupRows: 10 })
     const expected = plainRecords(batches)
-    assert.deepEqual(await rowsOf(merged.parquet!), expected)
+    assert.deepEqual(await rowsOf(joinBody(merged.parquet!)), expected)
     const { parquet: _, unreadable: __, ...statistics } = await parquet.encode({ ...all, batches })
     assert.deepEqual({ ...merged, parquet: null }, { ...statistics, parquet: null })
   }), { numRuns: 20 })
@@ -35,10 +36,10 @@ test('merging by offset keeps every row as it is, sorted', async () => {
 test('interleaved files are merged into sorted row groups of bounded size', async () => {
   const batches = plainBatches(40, 10)
   const files = [0, 1, 2].map((rest) => batches.filter((_, i) => i % 3 === rest))
-  const encoded = await Promise.all(files.map(async (some) => (await parquet.encode({ ...all, batches: some })).parquet!))
+  const encoded = await Promise.all(files.map(async (some) => joinBody((await parquet.encode({ ...all, batches: some })).parquet!)))
   const merged = await parquet.mergeByOffset({ files: encoded, compression: 'snappy', rowGroupRows: 100 })
-  assert.deepEqual(await rowsOf(merged.parquet!), plainRecords(batches))
-  const groups = footerOf(merged.parquet!).rowGroups
+  assert.deepEqual(await rowsOf(joinBody(merged.parquet!)), plainRecords(batches))
+  const groups = footerOf(joinBody(merged.parquet!)).rowGroups
   assert.ok(groups.length >= 4 && groups.every((group) => group.rows <= 125), groups.map((group) => group.rows).join(' '))
   groups.forEach((group, i) => assert.equal(group.offsets!.min, i === 0 ? 0 : groups[i - 1]!.offsets!.max + 1))
 })
@@ -46,7 +47,7 @@ test('interleaved files are merged into sorted row groups of bounded size', asyn
 test('overlapping files are read as if they were one, without being merged first', async () => {
   const batches = plainBatches(30, 10)
   const files = [0, 1, 2].map((rest) => batches.filter((_, i) => i % 3 === rest))
-  const file = await Promise.all(files.map(async (some) => (await parquet.encode({ ...all, batches: some, rowGroupRows: 50 })).parquet!))
+  const file = await Promise.all(files.map(async (some) => joinBody((await parquet.encode({ ...all, batches: some, rowGroupRows: 50 })).parquet!)))
   const part = await parquet.decode({ file, fromOffset: 55, endOffset: 205, maxBytes: 1e6 })
   assert.deepEqual(plainFile(part), plainRecords(batches).slice(55, 205))
   assert.deepEqual(await parquet.decode({ file: [], fromOffset: 0, maxBytes: 1 }), { batches: [], done: true })
@@ -61,7 +62,7 @@ test('microseconds that somebody else wrote survive a merge', async () => {
   }
   const file = await parquet.encodeArrowTable(tableToIPC(new Table(schema, columns), 'stream'))
   const merged = await parquet.mergeByOffset({ files: [file], compression: 'snappy' })
-  const table = tableFromIPC(await parquet.decodeToArrow(merged.parquet!))
+  const table = tableFromIPC(await parquet.decodeToArrow(joinBody(merged.parquet!)))
   const { values } = table.getChild('timestamp')!.data[0]!
   assert.deepEqual([values[0], values[1]], micros)
 })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { tableFromArrays, tableFromIPC, tableToIPC } from 'apache-arrow'
+import { joinBody } from '../../../storage/objects/keys.ts'
 import { KeyOffsets } from '../../../storage/parquet/key-offsets.ts'
 import { NotMergeableError } from '../../../storage/parquet/parquet-codec.ts'
 import type { ArrowTableOptions } from '../../../storage/parquet/parquet-codec.ts'
@@ -22,18 +23,18 @@ test('batches go through the threads and come back', async () => {
   const slices = batches.map((batch) => large.subarray(at, (at += batch.length)))
   const file = await workers.encode({ ...all, batches: slices })
   assert.equal(file.rows, 1000)
-  assert.equal(file.parquet!.buffer.byteLength, file.parquet!.length)
-  const part = await workers.decode({ file: file.parquet!, fromOffset: 0, maxBytes: 1e6 })
+  assert.equal(joinBody(file.parquet!).buffer.byteLength, joinBody(file.parquet!).length)
+  const part = await workers.decode({ file: joinBody(file.parquet!), fromOffset: 0, maxBytes: 1e6 })
   assert.deepEqual(plainFile(part), plainRecords(batches))
   assert.deepEqual(plainRecords(slices), plainRecords(batches))
-  assert.equal((await workers.mergeByOffset({ files: [file.parquet!], compression: 'zstd' })).rows, 1000)
+  assert.equal((await workers.mergeByOffset({ files: [joinBody(file.parquet!)], compression: 'zstd' })).rows, 1000)
   const keys = KeyOffsets.create(100, 1 << 20).memory
-  assert.equal(await workers.collectKeys({ files: [file.parquet!], keys, fromOffset: 0, endOffset: 1000 }), 1000)
-  const kept = { files: [file.parquet!], compression: 'zstd', keys, endOffset: 1000, dropTombstones: false } as const
+  assert.equal(await workers.collectKeys({ files: [joinBody(file.parquet!)], keys, fromOffset: 0, endOffset: 1000 }), 1000)
+  const kept = { files: [joinBody(file.parquet!)], compression: 'zstd', keys, endOffset: 1000, dropTombstones: false } as const
   assert.equal((await workers.mergeByKey(kept)).rows, 7)
-  const { superseded } = (await workers.countSuperseded({ file: file.parquet!, keys, endOffset: 1000, withTombstones: true }))!
+  const { superseded } = (await workers.countSuperseded({ file: joinBody(file.parquet!), keys, endOffset: 1000, withTombstones: true }))!
   assert.equal(superseded + 7, file.rows)
-  assert.equal((await workers.offsetRange({ file: file.parquet! })).maxOffset, 999)
+  assert.equal((await workers.offsetRange({ file: joinBody(file.parquet!) })).maxOffset, 999)
 })
 
 test('a file that must not be written again is told from one that is damaged', async () => {
@@ -52,7 +53,7 @@ test('a flush and a read do not wait until a long merge is over', async () => {
   const one = new ParquetWorkers({ threads: 1 })
   try {
     const files = await Promise.all(Array.from({ length: 40 }, async (_, n) =>
-      (await one.encode({ ...all, batches: plainBatches(1, 5000, n * 5000), compression: 'zstd' })).parquet!))
+      joinBody((await one.encode({ ...all, batches: plainBatches(1, 5000, n * 5000), compression: 'zstd' })).parquet!)))
     const order: string[] = []
     const merge = one.mergeByOffset({ files, compression: 'zstd' }).then(({ rows }) => order.push(`merge of ${rows}`))
     const flush = one.encode({ ...all, batches }).then(() => order.push('flush'))
@@ -65,7 +66,7 @@ test('a flush and a read do not wait until a long merge is over', async () => {
 })
 
 test('a large file is read by ranges, and only the ranges that are needed', async () => {
-  const file = (await workers.encode({ ...all, batches: plainBatches(100, 200), rowGroupRows: 1000 })).parquet!
+  const file = joinBody((await workers.encode({ ...all, batches: plainBatches(100, 200), rowGroupRows: 1000 })).parquet!)
   const ranges: [number, number][] = []
   const reader = {
     size: file.length,
@@ -98,7 +99,7 @@ test('Arrow tables of any schema', async () => {
 })
 
 test('many jobs at once, more than there are threads', async () => {
-  const file = (await workers.encode({ ...all, batches, rowGroupRows: 100 })).parquet!
+  const file = joinBody((await workers.encode({ ...all, batches, rowGroupRows: 100 })).parquet!)
   const parts = await Promise.all(Array.from({ length: 40 }, (_, i) =>
     workers.decode({ file, fromOffset: i * 20, endOffset: i * 20 + 20, maxBytes: 1e6 })))
   assert.deepEqual(parts.flatMap(plainFile), plainRecords(batches).slice(0, 800))

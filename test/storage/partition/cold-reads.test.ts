@@ -10,6 +10,7 @@ import type { TableChange } from '../../../storage/delta/change.ts'
 import { InlineCheckpointEngine } from '../../../storage/delta/inline-checkpoint-engine.ts'
 import { DeltaTable } from '../../../storage/delta/table.ts'
 import { fileStats } from '../../../storage/maintenance/file-stats.ts'
+import { joinBody } from '../../../storage/objects/keys.ts'
 import { MemoryStore } from '../../../storage/objects/memory-store.ts'
 import { InlineParquet } from '../../../storage/parquet/inline-parquet.ts'
 import { TableReads } from '../../../storage/partition/table-reads.ts'
@@ -51,9 +52,9 @@ class World {
     const batch = encodeBatch({ baseOffset: sorted[0]!.offset, records })
     const written = await this.parquet.encode({ partition, batches: [batch], fromOffset: 0, endOffset: 1e9, compression: 'none' })
     const path = dataFilePath(partition, sorted[0]!.offset, this.env.uuid())
-    await this.store.put(`${location}/${path}`, [written.parquet!])
+    await this.store.put(`${location}/${path}`, [joinBody(written.parquet!)])
     return {
-      path: encodePath(path), partitionValues: { partition: String(partition) }, size: written.parquet!.length, modificationTime: 1, dataChange: true,
+      path: encodePath(path), partitionValues: { partition: String(partition) }, size: joinBody(written.parquet!).length, modificationTime: 1, dataChange: true,
       stats: fileStats(written),
     }
   }

@@ -8,6 +8,7 @@ import type { AddFile } from '../../../storage/delta/actions.ts'
 import { InlineCheckpointEngine } from '../../../storage/delta/inline-checkpoint-engine.ts'
 import { DeltaTable, flushAppId } from '../../../storage/delta/table.ts'
 import { fileStats } from '../../../storage/maintenance/file-stats.ts'
+import { joinBody } from '../../../storage/objects/keys.ts'
 import { MemoryStore } from '../../../storage/objects/memory-store.ts'
 import { InlineParquet } from '../../../storage/parquet/inline-parquet.ts'
 import { TableReads } from '../../../storage/partition/table-reads.ts'
@@ -44,9 +45,9 @@ class World {
     const batch = encodeBatch({ baseOffset: offsets[0]!, records })
     const written = await this.parquet.encode({ partition: 0, batches: [batch], fromOffset: 0, endOffset: 1e9, compression: 'none' })
     const path = dataFilePath(0, offsets[0]!, this.env.uuid())
-    await this.store.put(`${location}/${path}`, [written.parquet!])
+    await this.store.put(`${location}/${path}`, [joinBody(written.parquet!)])
     const stats = statistics ? { stats: fileStats(written) } : {}
-    return { path: encodePath(path), partitionValues: { partition: '0' }, size: written.parquet!.length, modificationTime: 1, dataChange: true, ...stats }
+    return { path: encodePath(path), partitionValues: { partition: '0' }, size: joinBody(written.parquet!).length, modificationTime: 1, dataChange: true, ...stats }
   }
 
   /** A flush of the next `count` offsets. */
