@@ -9,6 +9,7 @@ import type { ProducerSnapshot } from '../partition/producer-state.ts'
 import type { EpochStart } from '../partition/leader-epochs.ts'
 
 const FORMAT = 1
+const ROWS_PER_PIECE = 1000
 
 type UnflushedRow = readonly [
   baseOffset: number,
@@ -41,7 +42,8 @@ interface PartitionLine {
 
 export class CheckpointFormatError extends Error {}
 
-export function encodePartition(state: PartitionCheckpoint): Uint8Array {
+/** The line of a partition, in pieces of which none takes long to make, however many batches are waiting to be flushed. */
+export function* encodePartition(state: PartitionCheckpoint): Generator<Uint8Array, void> {
   const line: PartitionLine = {
     t: state.topicId,
     p: state.partition,
@@ -50,29 +52,43 @@ export function encodePartition(state: PartitionCheckpoint): Uint8Array {
     flushed: state.flushedOffset,
     epochs: state.epochs,
     producers: state.producers,
-    batches: state.unflushed.map(({ row, ref }) => [
-      row.baseOffset,
-      row.lastOffset,
-      row.maxTimestamp,
-      row.producerId,
-      row.producerEpoch,
-      row.baseSequence,
-      row.leaderEpoch,
-      row.attributes,
-      row.recordCount,
-      row.crc,
-      ref.lane.brokerId,
-      ref.lane.incarnation,
-      ref.seq,
-      ref.start,
-      ref.end,
-    ]),
+    batches: [],
   }
-  return Buffer.from(JSON.stringify(line) + '\n')
+  const { unflushed } = state
+  // Without the brackets and the brace that end it.
+  let text = JSON.stringify(line).slice(0, -2)
+  for (let from = 0; from < unflushed.length; from += ROWS_PER_PIECE) {
+    const rows = JSON.stringify(unflushed.slice(from, from + ROWS_PER_PIECE).map(rowOf))
+    yield Buffer.from(`${text}${from === 0 ? '' : ','}${rows.slice(1, -1)}`)
+    text = ''
+  }
+  yield Buffer.from(`${text}]}\n`)
 }
 
-export function encodeCheckpoint(partitions: readonly Uint8Array[]): Uint8Array[] {
-  return [Buffer.from(JSON.stringify({ format: FORMAT, partitions: partitions.length }) + '\n'), ...partitions]
+function rowOf(batch: UnflushedBatch): UnflushedRow {
+  const { ref } = batch
+  return [
+    batch.baseOffset,
+    batch.lastOffset,
+    batch.maxTimestamp,
+    batch.producerId,
+    batch.producerEpoch,
+    batch.baseSequence,
+    batch.leaderEpoch,
+    batch.attributes,
+    batch.recordCount,
+    batch.crc,
+    ref.lane.brokerId,
+    ref.lane.incarnation,
+    ref.seq,
+    ref.start,
+    ref.end,
+  ]
+}
+
+/** `lines` has the pieces of so many partitions, one after the other. */
+export function encodeCheckpoint(partitions: number, lines: readonly Uint8Array[]): Uint8Array[] {
+  return [Buffer.from(JSON.stringify({ format: FORMAT, partitions }) + '\n'), ...lines]
 }
 
 export function decodeCheckpoint(body: Uint8Array): PartitionCheckpoint[] {
@@ -109,20 +125,18 @@ function decodeRow(line: PartitionLine, row: UnflushedRow, lanes: Map<string, La
     lanes.set(laneName, lane)
   }
   return {
-    row: {
-      topicId: line.t,
-      partition: line.p,
-      baseOffset: row[0],
-      lastOffset: row[1],
-      maxTimestamp: row[2],
-      producerId: row[3],
-      producerEpoch: row[4],
-      baseSequence: row[5],
-      leaderEpoch: row[6],
-      attributes: row[7],
-      recordCount: row[8],
-      crc: row[9],
-    },
+    topicId: line.t,
+    partition: line.p,
+    baseOffset: row[0],
+    lastOffset: row[1],
+    maxTimestamp: row[2],
+    producerId: row[3],
+    producerEpoch: row[4],
+    baseSequence: row[5],
+    leaderEpoch: row[6],
+    attributes: row[7],
+    recordCount: row[8],
+    crc: row[9],
     ref: { lane, seq: row[12], start: row[13], end: row[14] },
   }
 }

@@ -3,6 +3,7 @@
  * tables, and the loops around them. It owns recovery (DESIGN §4): a start takes the next incarnation, fences the lanes before it, reads
  * the newest checkpoint and what came after, and writes a checkpoint of its own before it serves.
  */
+import { atOnce } from '../at-once.ts'
 import { DeltaTable } from '../delta/table.ts'
 import type { CheckpointEngine } from '../delta/checkpoint-engine.ts'
 import type { Env } from '../env.ts'
@@ -24,7 +25,7 @@ import type { ParquetCodec } from '../parquet/parquet-codec.ts'
 import type { BatchEntry } from '../partition/batch-entry.ts'
 import { HotCache } from '../partition/hot-cache.ts'
 import { StoredPartitionLog } from '../partition/log.ts'
-import type { ColdReads, PartitionHost } from '../partition/log.ts'
+import type { ColdReads, PartitionCheckpoint, PartitionHost } from '../partition/log.ts'
 import type { CompactionConfig, PartitionLog, SegmentConfig, TopicLogConfig } from '../partition/types.ts'
 import { laneCheckpointKey } from '../paths.ts'
 import type { Incarnation, LogVersion, Offset, Uuid } from '../types.ts'
@@ -33,7 +34,7 @@ import { encodeCheckpoint, encodePartition } from './checkpoint-codec.ts'
 import { FlushBacklog } from './flush-backlog.ts'
 import { LaneUsage } from './lane-usage.ts'
 import { logStartControl } from './control-rows.ts'
-import { SupersededError, atOnce, recover, successorOf } from './recovery.ts'
+import { SupersededError, recover, successorOf } from './recovery.ts'
 import type { RecoveredLane } from './recovery.ts'
 import { purgeTopic } from './purge.ts'
 
@@ -46,6 +47,9 @@ const backlogBytesMin = 64 * 1024 * 1024
 /** Dead lanes that are collected at once, and tables that a start reads at once. */
 const LANES_AT_ONCE = 8
 const TABLES_AT_ONCE = 16
+
+/** How long checkpoints are encoded in one turn of the event loop. */
+const ENCODING_TURN_MS = 3
 
 /** Segments that hold unflushed batches, as of one state. */
 interface NeededSegments {
@@ -165,7 +169,8 @@ export class StorageEngine implements PartitionHost {
   #collector!: LaneCollector
   /** Lanes of earlier incarnations that still hold unflushed batches or uncollected segments. */
   #oldLanes: RecoveredLane[] = []
-  readonly #partitionLines = new Map<PartitionLog, Uint8Array>()
+  /** What a checkpoint says of a partition that has not changed since: encoded, or still to be. */
+  readonly #partitionLines = new Map<PartitionLog, PartitionCheckpoint | readonly Uint8Array[]>()
   /** Checkpoints of this lane that are in the store, ascending. */
   readonly #checkpointSeqs: LogVersion[] = []
   /** Journal version of which the topics here are. */
@@ -579,10 +584,10 @@ export class StorageEngine implements PartitionHost {
     const { store, env, options } = this.#deps
     if (this.#checkpointSeqs.at(-1) === this.#writer.committedSeq) await this.#advanceLane()
     if (this.#fenced) return null
-    // From here to the encoding nothing may be awaited: the state must be that of one lane position.
+    // Until all of it is taken nothing may be awaited: the state must be that of one lane position.
     const seq = this.#writer.committedSeq
     this.#dirty = false
-    const lines: Uint8Array[] = []
+    const partitions: [PartitionLog, PartitionCheckpoint | readonly Uint8Array[]][] = []
     const expiredMs = env.clock.now() - options.producerExpirationMs
     for (const topic of this.#topics.values()) {
       for (const log of topic.logs) {
@@ -590,15 +595,16 @@ export class StorageEngine implements PartitionHost {
         log.expireProducers(expiredMs)
         let line = this.#partitionLines.get(log)
         if (line === undefined) {
-          line = encodePartition(log.checkpoint())
+          line = log.checkpoint()
           this.#partitionLines.set(log, line)
         }
-        lines.push(line)
+        partitions.push([log, line])
       }
     }
     const needed = this.#neededSegments()
     try {
-      const written = await writeCheckpoint(store, env, this.lane, seq, encodeCheckpoint(lines), { signal: this.#stop.signal })
+      const body = encodeCheckpoint(partitions.length, await this.#encode(partitions))
+      const written = await writeCheckpoint(store, env, this.lane, seq, body, { signal: this.#stop.signal })
       if (written !== 'written') throw new Error(`the checkpoint of the lane was not written: ${written}`)
     } catch (error) {
       this.#dirty = true
@@ -606,6 +612,29 @@ export class StorageEngine implements PartitionHost {
     }
     this.#checkpointSeqs.push(seq)
     return needed
+  }
+
+  /** A little at a time: with thousands of partitions, or much that is not flushed, it takes longer than clients should wait. */
+  async #encode(partitions: readonly (readonly [PartitionLog, PartitionCheckpoint | readonly Uint8Array[]])[]): Promise<Uint8Array[]> {
+    const { clock } = this.#deps.env
+    const lines: Uint8Array[] = []
+    let startedMs = clock.monotonic()
+    for (const [log, state] of partitions) {
+      if (!('topicId' in state)) {
+        for (const piece of state) lines.push(piece)
+        continue
+      }
+      const line: Uint8Array[] = []
+      for (const piece of encodePartition(state)) {
+        line.push(piece)
+        if (clock.monotonic() - startedMs < ENCODING_TURN_MS) continue
+        await new Promise<void>((resolve) => void clock.schedule(0, resolve))
+        startedMs = clock.monotonic()
+      }
+      if (this.#partitionLines.get(log) === state) this.#partitionLines.set(log, line)
+      for (const piece of line) lines.push(piece)
+    }
+    return lines
   }
 
   #neededSegments(): NeededSegments {

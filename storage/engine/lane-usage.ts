@@ -6,7 +6,9 @@ import type { LaneId, LaneRef } from '../lane/types.ts'
 import type { LogVersion } from '../types.ts'
 
 export class LaneUsage {
-  readonly #lanes = new Map<string, { lane: LaneId; unflushed: Map<LogVersion, number> }>()
+  readonly #lanes = new Map<string, Usage>()
+  /** Almost always the same lane: looked up by name where it is another. */
+  #last: Usage | null = null
 
   retain(ref: LaneRef): void {
     const usage = this.#of(ref.lane)
@@ -25,13 +27,20 @@ export class LaneUsage {
     return new Set(this.#of(lane).unflushed.keys())
   }
 
-  #of(lane: LaneId): { lane: LaneId; unflushed: Map<LogVersion, number> } {
+  #of(lane: LaneId): Usage {
+    if (this.#last?.lane === lane) return this.#last
     const name = `${lane.brokerId}/${lane.incarnation}`
     let usage = this.#lanes.get(name)
     if (usage === undefined) {
       usage = { lane, unflushed: new Map() }
       this.#lanes.set(name, usage)
     }
+    if (usage.lane === lane) this.#last = usage
     return usage
   }
+}
+
+interface Usage {
+  readonly lane: LaneId
+  readonly unflushed: Map<LogVersion, number>
 }

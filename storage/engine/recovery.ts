@@ -7,6 +7,7 @@
  * successors that were fenced before they served; whoever collects has a durable checkpoint first. So what was read counts only when no
  * lane after the one that it came from has got a checkpoint meanwhile, and only when the journal, read last, knows of no later incarnation.
  */
+import { atOnce } from '../at-once.ts'
 import type { Env } from '../env.ts'
 import type { Journal } from '../journal/journal.ts'
 import { backoffMs } from '../log/create-once.ts'
@@ -129,22 +130,4 @@ async function readTail(
     }
   }
   return { batches, logStarts, segments }
-}
-
-/** Runs `task` on every item, at most `limit` at a time; rejects with the first failure, after which nothing new is begun. */
-export async function atOnce<T>(limit: number, items: readonly T[], task: (item: T) => Promise<void>): Promise<void> {
-  const queue = items.values()
-  let failed = false
-  const work = async (): Promise<void> => {
-    for (const item of queue) {
-      if (failed) return
-      try {
-        await task(item)
-      } catch (error) {
-        failed = true
-        throw error
-      }
-    }
-  }
-  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, work))
 }

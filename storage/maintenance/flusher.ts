@@ -224,7 +224,7 @@ export class Flusher {
       try {
         if (!topic.deleted && !this.#abort.signal.aborted) restMs = await this.#flush(state)
         // What an open transaction holds back is nothing that more flushing could help.
-        this.#deps.stuck?.(topic, restMs > 0 || (unflushedBytes(topic) > 0 && planRuns(topic).length === 0))
+        this.#deps.stuck?.(topic, restMs > 0 || (unflushedBytes(topic) > 0 && !topic.logs.some((log) => log.unflushedBytes > 0 && log.flushRun(1) !== null)))
       } catch (error) {
         // A predecessor that does not know its end yet may have flushed these batches and collected their segment.
         if (error instanceof LaneObjectMissingError) await topic.table.poll().catch(() => undefined)

@@ -94,7 +94,9 @@ export class S3SignedClient {
     const bytes = bodyBytes(request.body ?? [])
     if (request.method === 'PUT') headers['content-length'] = String(bytes)
     const deadlineMs = this.#options.deadlineMs + bytes / 1024
-    const response = await this.#dispatch({ method: request.method, path, headers, body: bodyOf(request.body ?? [], bytes) }, deadlineMs)
+    // Without `reset` undici ends the connection after every HEAD, for the sake of servers that answer it with a body.
+    const options = { method: request.method, path, headers, body: bodyOf(request.body ?? [], bytes), reset: false }
+    const response = await this.#dispatch(options, deadlineMs)
     if (response.status === 403) this.#learnFrom(response)
     return response
   }
@@ -228,7 +230,7 @@ function* mergedChunks(body: readonly Uint8Array[]): Generator<Uint8Array> {
     if (chunk.byteLength < chunkBytesMin) {
       small.push(chunk)
       smallBytes += chunk.byteLength
-      if (smallBytes < chunkBytesMin) continue
+      if (smallBytes < joinBytesMax) continue
     }
     if (small.length > 0) yield small.length === 1 ? (small[0] as Uint8Array) : joinBody(small)
     small = []

@@ -79,8 +79,7 @@ export interface PartitionCheckpoint {
   readonly unflushed: readonly UnflushedBatch[]
 }
 
-export interface UnflushedBatch {
-  readonly row: LaneRow
+export interface UnflushedBatch extends LaneRow {
   readonly ref: LaneRef
 }
 
@@ -576,14 +575,10 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
 
   // ---- recovery ---------------------------------------------------------------------------------------------------------------
 
-  /** State as of everything durable; to be taken when the lane's committed position is known, in the same turn. */
+  /** State as of everything durable; to be taken when the lane's committed position is known, in the same turn. Stays as it is. */
   checkpoint(): PartitionCheckpoint {
-    const unflushed: UnflushedBatch[] = []
-    for (let i = this.#firstEntryAtOrAfter(this.#flushed); i < this.#entries.length; i++) {
-      const entry = this.#entries[i]!
-      if (entry.ref === null || entry.lastOffset >= this.#highWatermark) break
-      unflushed.push({ row: entry, ref: entry.ref })
-    }
+    // Durable batches do not change, so that it is enough to take them by reference.
+    const unflushed = this.#entries.slice(this.#firstEntryAtOrAfter(this.#flushed), this.#firstEntryAtOrAfter(this.#highWatermark))
     return {
       topicId: this.topicId,
       partition: this.partition,
@@ -592,7 +587,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
       flushedOffset: this.#flushed,
       epochs: this.#epochs.snapshot().filter(([, start]) => start < this.#highWatermark || start === 0),
       producers: this.#durableProducers.snapshot(),
-      unflushed,
+      unflushed: unflushed as readonly (BatchEntry & UnflushedBatch)[],
     }
   }
 
@@ -605,7 +600,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     this.#epochs.restore(state.epochs)
     this.#producers.restore(state.producers)
     this.#durableProducers.restore(state.producers)
-    for (const { row, ref } of state.unflushed) this.#adopt(row, ref)
+    for (const batch of state.unflushed) this.#adopt(batch, batch.ref)
   }
 
   /** Applies one batch that recovery found in a lane; batches that are known already change nothing. */

@@ -63,6 +63,22 @@ describe('s3 answers', () => {
     requests = []
   })
 
+  it('keeps the connection after every kind of request that succeeds', async () => {
+    const before = sockets.size
+    answer = (request, response) => {
+      if (request.method === 'GET' && request.url?.includes('list-type=2')) emptyList(request, response, Buffer.alloc(0))
+      else response.writeHead(200, { 'content-length': request.method === 'HEAD' ? 5 : 0 }).end()
+    }
+    for (let round = 0; round < 3; round++) {
+      await store.head('a')
+      await store.put('a', [bytes('x')])
+      await store.putIfAbsent('a', [bytes('x')])
+      await store.get('a')
+      await store.list('')
+    }
+    assert.ok(sockets.size - before <= 2, `${sockets.size - before} new connections`)
+  })
+
   it('sends one signed conditional PUT that the reference implementation signs the same', async () => {
     answer = status(200)
     assert.deepEqual(await store.putIfAbsent("a/b=1 (2)*'!ä+", [bytes('one '), bytes('two')]), { kind: 'created' })

@@ -133,17 +133,18 @@ describe('checkpoint and recovery', () => {
       producers: [[77, 3, 123, [[0x7ffffffe, 4, 10, 16]]]] as const,
       unflushed: [
         {
-          row: {
-            topicId: 'AAAAAAAAAAAAAAAAAAAAAQ', partition: 5, baseOffset: 3, lastOffset: 9, maxTimestamp: -1, producerId: 77, producerEpoch: 3,
-            baseSequence: 0, leaderEpoch: 9, attributes: 0x18, recordCount: 7, crc: 0xffff_ffff,
-          },
+          topicId: 'AAAAAAAAAAAAAAAAAAAAAQ', partition: 5, baseOffset: 3, lastOffset: 9, maxTimestamp: -1, producerId: 77, producerEpoch: 3,
+          baseSequence: 0, leaderEpoch: 9, attributes: 0x18, recordCount: 7, crc: 0xffff_ffff,
           ref: { lane, seq: 12, start: 200, end: 4_000_000_000 },
         },
       ],
     }
-    const bytes = Buffer.concat(encodeCheckpoint([encodePartition(state), encodePartition({ ...state, partition: 6, unflushed: [] })]))
-    assert.deepEqual(decodeCheckpoint(bytes), [state, { ...state, partition: 6, unflushed: [] }])
-    assert.deepEqual(decodeCheckpoint(Buffer.concat(encodeCheckpoint([]))), [])
+    const none = { ...state, partition: 6, unflushed: [] }
+    const many = { ...state, partition: 7, unflushed: Array.from({ length: 2500 }, (_, i) => ({ ...state.unflushed[0]!, partition: 7, baseOffset: i, lastOffset: i })) }
+    const bytes = Buffer.concat(encodeCheckpoint(3, [state, none, many].flatMap((one) => [...encodePartition(one)])))
+    assert.deepEqual(decodeCheckpoint(bytes), [state, none, many])
+    assert.deepEqual(bytes.toString().split('\n').map((line) => line === '' || typeof JSON.parse(line)), ['object', 'object', 'object', 'object', true])
+    assert.deepEqual(decodeCheckpoint(Buffer.concat(encodeCheckpoint(0, []))), [])
     assert.throws(() => decodeCheckpoint(bytes.subarray(0, bytes.lastIndexOf(10, bytes.length - 2) + 1)), /lacks partitions/)
     assert.throws(() => decodeCheckpoint(Buffer.from('{"format":2,"partitions":0}\n')), /format 2/)
   })
@@ -155,7 +156,7 @@ function bordersOf(log: StoredPartitionLog, bytesMax: number): [number, number] 
 }
 
 function decoded(log: StoredPartitionLog): ReturnType<StoredPartitionLog['checkpoint']> {
-  return decodeCheckpoint(Buffer.concat(encodeCheckpoint([encodePartition(log.checkpoint())])))[0]!
+  return decodeCheckpoint(Buffer.concat(encodeCheckpoint(1, [...encodePartition(log.checkpoint())])))[0]!
 }
 
 /** The log of the next incarnation. */
