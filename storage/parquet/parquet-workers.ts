@@ -67,8 +67,6 @@ const queueMaxDefault = 256
 const memoryBytesMaxDefault = 512 * 1024 * 1024
 /** Bytes of batches that are copied for a worker at one go, to keep the event loop responsive. */
 const chunkBytesMax = 4 * 1024 * 1024
-/** Batches of a job that go with it; more is asked for when the thread has come to it. */
-const sentAtOnceBytesMax = 256 * 1024
 
 export class ParquetWorkers implements ParquetCodec {
   readonly #options: Required<Omit<ParquetWorkersOptions, 'clock' | 'onMetric' | 'workerUrl'>> & ParquetWorkersOptions
@@ -258,10 +256,7 @@ class Thread {
     this.#worker.ref()
     const transfer: ArrayBuffer[] = []
     const files = toWire(job.files, (file) => copyFor(file, transfer))
-    let bytes = 0
-    for (const { length } of job.batches) bytes += length
-    const batches = bytes <= sentAtOnceBytesMax ? this.#nextChunk(job, null, transfer) : null
-    this.#send({ kind: 'job', job: job.id, name: job.name, request: job.request, files, batches }, transfer)
+    this.#send({ kind: 'job', job: job.id, name: job.name, request: job.request, files }, transfer)
   }
 
   async stop(reason: Error): Promise<void> {
