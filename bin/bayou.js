@@ -14,7 +14,18 @@ const built = join(root, 'dist', 'src', 'main.js')
 // A checkout runs its sources; a package has none.
 const main = existsSync(source) ? source : built
 
+/**
+ * How glibc gives out memory, which it reads when a process starts. By default each thread collects what it frees for itself, in pieces of 64 MB, and a broker that
+ * flushes and merges for a quarter of an hour holds twice what it uses: one place for all threads, and what is large is mapped by itself and given back.
+ */
+const allocator = { MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '4194304' }
+const allocatorIsSet = process.platform !== 'linux' || Object.keys(allocator).some(function (name) { return process.env[name] !== undefined })
+
 if (Number(process.versions.node.split('.')[0]) >= majorMin) {
+  if (!allocatorIsSet && typeof process.execve === 'function') {
+    // The same process, begun again; this does not return.
+    process.execve(process.execPath, [process.execPath].concat(process.execArgv, process.argv.slice(1)), Object.assign({}, process.env, allocator))
+  }
   keepCompiledCode()
   void import(pathToFileURL(main).href)
 } else {
@@ -37,7 +48,8 @@ function runOnPinnedNode() {
     console.error('bayou needs Node ' + majorMin + ' or later; this is ' + process.version + '. Install it, or run npm install without --ignore-scripts, which brings it.')
     process.exit(1)
   }
-  const child = spawn(node, [fileURLToPath(import.meta.url)].concat(process.argv.slice(2)), { stdio: 'inherit' })
+  const env = allocatorIsSet ? process.env : Object.assign({}, process.env, allocator)
+  const child = spawn(node, [fileURLToPath(import.meta.url)].concat(process.argv.slice(2)), { stdio: 'inherit', env })
   const forward = function (signal) {
     child.kill(signal)
   }

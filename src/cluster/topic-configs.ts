@@ -24,7 +24,6 @@ const LONG_MAX = 9_223_372_036_854_775_807n
 const LONG_MIN = -9_223_372_036_854_775_808n
 
 const ONE_LZ4_LEVEL = 'There is one level of lz4.'
-const VACUUM = 'Files that left the table are deleted by maintenance, after table.deleted.file.retention.ms.'
 const NO_FOLLOWERS = 'There are no followers: the object store replicates.'
 const NO_INDEX_FILES = 'There are no index files: tables have their own statistics.'
 const NO_LOG_FILES = 'There are no log files on a local disk.'
@@ -39,7 +38,7 @@ export const topicConfigs: readonly TopicConfigDefinition[] = [
   { name: 'compression.type', type: 'string', setting: 'compression.type', check: oneOf(['uncompressed', 'zstd', 'lz4', 'snappy', 'gzip', 'producer']), documentation: 'Codec of record batches. Other than producer, batches with another codec are compressed anew when they are produced, which costs the broker processor time.' },
   { name: 'compression.zstd.level', type: 'int', default: '3', check: int(-131_072, 22), documentation: 'Level of batches that are compressed with zstd because compression.type says so.' },
   { name: 'delete.retention.ms', type: 'long', setting: 'log.cleaner.delete.retention.ms', check: long(0n), documentation: 'How long tombstones stay in a compacted topic once the records that they delete are gone.' },
-  { name: 'file.delete.delay.ms', type: 'long', default: '60000', check: only('60000', long(0n), VACUUM), documentation: VACUUM },
+  { name: 'file.delete.delay.ms', type: 'long', default: '60000', check: long(0n), documentation: 'How long a data file stays after it left the table, where that is longer than table.deleted.file.retention.ms: readers may still be at it.' },
   { name: 'flush.messages', type: 'long', default: '9223372036854775807', check: long(1n), documentation: 'Whatever it says: every record is on the object store before it is acknowledged.' },
   { name: 'flush.ms', type: 'long', default: '9223372036854775807', check: long(0n), documentation: 'Whatever it says: every record is on the object store before it is acknowledged.' },
   { name: 'follower.replication.throttled.replicas', type: 'list', default: '', check: only('', anything, NO_FOLLOWERS), documentation: NO_FOLLOWERS },
@@ -114,6 +113,7 @@ export function logConfigOf(own: Readonly<Record<string, string>>, config: Confi
     flushIntervalMs: Number(value('bayou.table.flush.interval.ms')),
     flushBytes: Number(value('bayou.table.flush.bytes')),
     segment: { bytes: Number(value('segment.bytes')), ms: Number(value('segment.ms')) },
+    fileDeleteDelayMs: Number(value('file.delete.delay.ms')),
   }
 }
 

@@ -133,6 +133,9 @@ export class TopicLogs implements FlushableTopic, MaintainedTopic {
   get compaction(): CompactionConfig | undefined {
     return this.config.compaction
   }
+  get fileDeleteDelayMs(): number {
+    return this.config.fileDeleteDelayMs
+  }
   get segment(): SegmentConfig {
     return this.config.segment
   }

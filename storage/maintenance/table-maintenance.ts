@@ -18,6 +18,7 @@ import type { RewritingDependencies } from './rewriting.ts'
 export interface MaintainedTopic extends TrimmedTopic, CompactedTopic {
   readonly logs: readonly CompactedLog[]
   readonly segment: SegmentConfig
+  readonly fileDeleteDelayMs: number
 }
 
 export interface TableMaintenanceOptions {
@@ -102,7 +103,9 @@ export class TableMaintenance {
       const { store, env, checkpoints, options } = this.#deps
       const upkeep = new TableUpkeep(store, env, topic.table, checkpoints, {
         logRetentionMs: options.logRetentionMs,
-        deletedFileRetentionMs: options.deletedFileRetentionMs,
+        get deletedFileRetentionMs() {
+          return Math.max(options.deletedFileRetentionMs, topic.fileDeleteDelayMs)
+        },
         warn: (message, fields) => this.#deps.observer.failed(topic.name, message, fields),
       })
       state = { topic, upkeep, commits: 0, queued: false, cleanedAtMs: env.clock.monotonic(), trimDue: false }

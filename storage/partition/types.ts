@@ -20,6 +20,8 @@ export interface TopicLogConfig {
   readonly flushIntervalMs: number
   readonly flushBytes: number
   readonly segment: SegmentConfig
+  /** How long a data file stays at least once it has left the table. */
+  readonly fileDeleteDelayMs: number
 }
 
 /** What a merged data file holds at most: it is what retention removes at once, as Kafka does segments. */

@@ -211,7 +211,7 @@ describe('IncrementalAlterConfigs', () => {
   test('a config that can have no effect takes its default alone, and says why; what is promised anyway takes every value', onlyHere, async () => {
     const topic = await createTopic(subject.client)
     for (const [name, value, other] of [
-      ['compression.lz4.level', '9', '10'], ['file.delete.delay.ms', '60000', '0'], ['follower.replication.throttled.replicas', '', '0:0'], ['index.interval.bytes', '4096', '8192'],
+      ['compression.lz4.level', '9', '10'], ['follower.replication.throttled.replicas', '', '0:0'], ['index.interval.bytes', '4096', '8192'],
       ['leader.replication.throttled.replicas', '', '*'], ['local.retention.bytes', '-2', '1'], ['local.retention.ms', '-2', '-1'], ['preallocate', 'false', 'true'],
       ['remote.log.copy.disable', 'false', 'true'], ['remote.log.delete.on.disable', 'false', 'true'], ['remote.storage.enable', 'false', 'true'],
       ['segment.index.bytes', '10485760', '4096'], ['segment.jitter.ms', '0', '1'], ['unclean.leader.election.enable', 'false', 'true'],
@@ -219,7 +219,7 @@ describe('IncrementalAlterConfigs', () => {
       assert.deepEqual(await alter(topic, [[name, SET, value]]), ['NONE', null], name)
       const [error, message] = await alter(topic, [[name, SET, other]])
       assert.equal(error, 'INVALID_CONFIG', name)
-      assert.match(message ?? '', /: it has no effect here and must stay .+\. (There|Files|Segments|A leader)/, name)
+      assert.match(message ?? '', /: it has no effect here and must stay .+\. (There|Segments|A leader)/, name)
       await becomes(topic, name, value)
     }
     for (const name of ['flush.messages', 'flush.ms', 'min.insync.replicas']) {

@@ -11,6 +11,7 @@ export function simulatedConfig(configs: Readonly<Record<string, string>>): Omit
     timestampAfterMaxMs: Number.MAX_SAFE_INTEGER,
     compression: 'producer',
     segment: { bytes: 64 * 1024 * 1024, ms: 604_800_000 },
+    fileDeleteDelayMs: 60_000,
     ...(policies.includes('delete') ? { retention: { ms: number('retention.ms', -1), bytes: -1 } } : {}),
     ...(policies.includes('compact')
       ? {

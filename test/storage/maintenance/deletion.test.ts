@@ -45,6 +45,7 @@ async function startEngine(store: MemoryStore, settings: Settings = {}): Promise
         timestampAfterMaxMs: Number.MAX_SAFE_INTEGER,
         compression: 'producer',
         segment: { bytes: 64 * 1024 * 1024, ms: 604_800_000 },
+        fileDeleteDelayMs: 60_000,
         flushIntervalMs: settings.flushIntervalMs ?? 5,
         flushBytes: 1 << 20,
         retention: settings.retention ?? { ms: -1, bytes: -1 },

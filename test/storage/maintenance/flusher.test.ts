@@ -41,6 +41,7 @@ async function startEngine(store: ObjectStore, troubles: string[] = [], { worker
         timestampAfterMaxMs: Number.MAX_SAFE_INTEGER,
         compression: 'producer',
         segment: { bytes: 64 * 1024 * 1024, ms: 604_800_000 },
+        fileDeleteDelayMs: 60_000,
         flushIntervalMs: 10,
         flushBytes: 1 << 20,
       }),

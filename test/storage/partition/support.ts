@@ -22,6 +22,7 @@ export const config: TopicLogConfig = {
   timestampAfterMaxMs: 3_600_000,
   compression: 'producer',
   segment: { bytes: 64 * 1024 * 1024, ms: 604_800_000 },
+  fileDeleteDelayMs: 60_000,
   flushIntervalMs: 1000,
   flushBytes: 1_000_000,
 }

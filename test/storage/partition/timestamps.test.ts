@@ -25,6 +25,7 @@ function logWithoutTimeLimits(): StoredPartitionLog {
     timestampAfterMaxMs: Number.MAX_SAFE_INTEGER,
     compression: 'producer',
     segment: { bytes: 64 * 1024 * 1024, ms: 604_800_000 },
+    fileDeleteDelayMs: 60_000,
     flushIntervalMs: 1000,
     flushBytes: 1024,
   })
