@@ -2,11 +2,10 @@
 import { BatchMemory } from '../../storage/partition/batch-memory.ts'
 import type { RequestContext } from '../api/handler.ts'
 import type { Broker } from '../broker.ts'
+import { slackBytesMax } from './frame-assembler.ts'
 
 /** Frames below this are not worth the counting. */
 const memoryBytesMin = 16 * 1024
-/** As much of its memory may lie around a frame that owns it. */
-const slackBytesMax = 64
 
 /** What an exchange needs of its connection. */
 export interface ExchangeOwner {

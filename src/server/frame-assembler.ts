@@ -30,7 +30,7 @@ const firstBytesMin = 4096
 const growth = 16
 const bigStepBytesMax = 1024 * 1024
 /** A chunk with no more than this around a frame is handed out as it is. */
-const slackBytesMax = 64
+export const slackBytesMax = 64
 /** The end of a frame is read together with what follows it when less than this is missing. */
 const spaceBytesMin = 4096
 

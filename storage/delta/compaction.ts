@@ -12,6 +12,9 @@ import { DeltaError } from './errors.ts'
 import { newestRecordMs } from './snapshot.ts'
 import type { SnapshotView, TableFile } from './snapshot.ts'
 
+/** A merged file is made in memory. */
+export const mergedBytesMax = 64 * 1024 * 1024
+
 export interface CompactionOptions {
   /** Least number of files in a run, unless it fills half of the target. Default 32. */
   readonly filesMin?: number
@@ -40,7 +43,7 @@ export interface CompactionPlan {
 export function planCompaction(snapshot: SnapshotView, partition: number, options: CompactionOptions = {}): CompactionPlan | null {
   const filesMin = options.filesMin ?? 32
   const filesMax = options.filesMax ?? 1024
-  const targetBytes = options.targetBytes ?? 64 * 1024 * 1024
+  const targetBytes = options.targetBytes ?? mergedBytesMax
   const growth = options.growth ?? 8
   const files = snapshot.files(partition)
   // Small sizes first: they cost least and are what readers suffer from.

@@ -4,7 +4,7 @@
  * looked at after commits of ours only; one job runs at a time, so that maintenance never takes more than one worker from flushing.
  */
 import type { CheckpointEngine } from '../delta/checkpoint-engine.ts'
-import { compactionChange, planCompaction } from '../delta/compaction.ts'
+import { compactionChange, mergedBytesMax, planCompaction } from '../delta/compaction.ts'
 import { TableUpkeep } from '../delta/upkeep.ts'
 import type { ParquetCodec } from '../parquet/parquet-codec.ts'
 import type { SegmentConfig } from '../partition/types.ts'
@@ -48,8 +48,6 @@ const LOOK_EVERY_COMMITS = 16
 const CLEAN_EVERY_MS = 10 * 60_000
 /** Merges of one look at a table; what is left waits for the next one. */
 const MERGES_PER_LOOK = 8
-/** A merged file is made in memory. */
-const MERGED_BYTES_MAX = 64 * 1024 * 1024
 /** Below a minute `segment.ms` would leave a table of countless small files. */
 const MERGED_SPAN_MS_MIN = 60_000
 
@@ -200,7 +198,7 @@ export class TableMaintenance {
     let bytes = 0
     for (const partition of topic.table.snapshot.partitions()) {
       for (let merges = 0; merges < MERGES_PER_LOOK && !this.#closed && !topic.deleted; merges++) {
-        const targetBytes = Math.min(topic.segment.bytes, MERGED_BYTES_MAX)
+        const targetBytes = Math.min(topic.segment.bytes, mergedBytesMax)
         const plan = planCompaction(topic.table.snapshot, partition, { targetBytes, spanMs: Math.max(topic.segment.ms, MERGED_SPAN_MS_MIN) })
         if (plan === null) break
         const inputs = await inputsOf(topic.table, plan.files, store)

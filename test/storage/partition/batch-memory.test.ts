@@ -1,8 +1,7 @@
 /** Memory of batches goes back when nobody needs it any more, and not before. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { releaseAll } from '../../../storage/partition/batch-memory.ts'
-import { BatchMemory } from '../../../storage/partition/batch-memory.ts'
+import { BatchMemory, releaseAll } from '../../../storage/partition/batch-memory.ts'
 import type { StoredPartitionLog } from '../../../storage/partition/log.ts'
 import { append, batchOf, offsetsOf, openLog, read, TestHost } from './support.ts'
 
