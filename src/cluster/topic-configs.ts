@@ -63,7 +63,7 @@ export const topicConfigs: readonly TopicConfigDefinition[] = [
   { name: 'segment.bytes', type: 'int', default: '1073741824', check: int(1024 * 1024), documentation: 'Size up to which data files are merged, 64 MiB at most: retention removes whole files.' },
   { name: 'segment.index.bytes', type: 'int', default: '10485760', check: only('10485760', int(4), NO_INDEX_FILES), documentation: NO_INDEX_FILES },
   { name: 'segment.jitter.ms', type: 'long', default: '0', check: only('0', long(0n), NO_ROLLING), documentation: NO_ROLLING },
-  { name: 'segment.ms', type: 'long', default: '604800000', check: long(1n), documentation: 'Data files are merged only with those whose newest records are at most so far apart, or a minute: retention removes whole files.' },
+  { name: 'segment.ms', type: 'long', default: '604800000', check: long(1n), documentation: 'Data files are merged only with those that expire at most so long after them, or a minute: retention removes whole files.' },
   { name: 'unclean.leader.election.enable', type: 'boolean', default: 'false', check: only('false', flag, NO_UNCLEAN_ELECTION), documentation: NO_UNCLEAN_ELECTION },
   { name: 'bayou.table.flush.interval.ms', type: 'int', setting: 'table.flush.interval.ms', check: int(10), documentation: 'How often new records are committed to the Delta table of the topic.' },
   { name: 'bayou.table.flush.bytes', type: 'int', setting: 'table.flush.bytes', check: int(65_536), documentation: 'Unflushed bytes that commit the table before its interval is over.' },

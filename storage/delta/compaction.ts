@@ -22,7 +22,11 @@ export interface CompactionOptions {
   readonly filesMax?: number
   /** No result becomes larger, and files of half of it are left alone. Default 64 MiB. */
   readonly targetBytes?: number
-  /** The newest records of the files of a run are at most so far apart. Without it there is no limit. */
+  /**
+   * The files of a run expire at most so far apart. As retention takes files from the beginning of a partition only, a file expires
+   * with the newest record in it or before it: records that come out of order of time keep no files from being merged. Without it
+   * there is no limit.
+   */
   readonly spanMs?: number
   /** See above. Default 8. */
   readonly growth?: number
@@ -89,28 +93,25 @@ export function compactionChange(plan: CompactionPlan, outputs: readonly AddFile
 function* runs(files: readonly TableFile[], most: { limit: number; targetBytes: number; filesMax: number; spanMs: number }): Generator<TableFile[]> {
   let run: TableFile[] = []
   let bytes = 0
-  let oldestMs = Infinity
-  let newestMs = -Infinity
+  let firstExpiresMs = 0
+  let expiresMs = -Infinity
   let previousLast = -1
   for (const file of files) {
     if (file.range.kind !== 'known') continue
     const overlaps = file.first <= previousLast
     if (overlaps) run.pop()
     const fits = isMergeable(file) && !overlaps && file.bytes <= most.limit
-    const fileMs = newestRecordMs(file)
-    const spanMs = Math.max(newestMs, fileMs) - Math.min(oldestMs, fileMs)
-    if (!fits || bytes + file.bytes > most.targetBytes || run.length === most.filesMax || spanMs > most.spanMs) {
+    expiresMs = Math.max(expiresMs, newestRecordMs(file))
+    const isTooFar = run.length > 0 && expiresMs - firstExpiresMs > most.spanMs
+    if (!fits || bytes + file.bytes > most.targetBytes || run.length === most.filesMax || isTooFar) {
       if (run.length > 0) yield run
       run = []
       bytes = 0
-      oldestMs = Infinity
-      newestMs = -Infinity
     }
     if (fits) {
+      if (run.length === 0) firstExpiresMs = expiresMs
       run.push(file)
       bytes += file.bytes
-      oldestMs = Math.min(oldestMs, fileMs)
-      newestMs = Math.max(newestMs, fileMs)
     }
     previousLast = Math.max(previousLast, file.last)
   }

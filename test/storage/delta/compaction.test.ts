@@ -113,9 +113,14 @@ describe('compaction', () => {
     assert.deepEqual(offsets({ spanMs: 10_000 }), [11, 0])
     assert.equal(offsets({ spanMs: 6_000 }), null, 'too few for a file that is larger by enough')
     assert.deepEqual(offsets({ targetBytes: 20_000 }), [19, 0])
-    // One that is out of its time cuts the runs on both sides of it.
-    const outOfTime = run((add, n) => ({ ...add, modificationTime: n === 12 ? 5 : add.modificationTime }), { filesMin: 8, spanMs: 1000 })
-    assert.deepEqual([outOfTime?.files.length, outOfTime?.first], [12, 0])
+    // One that is newer than all before it goes last of its run or first of the next; nothing behind it expires before it does.
+    const ahead = run((add, n) => ({ ...add, modificationTime: n === 12 ? 9e12 : add.modificationTime }), { filesMin: 8, spanMs: 1000 })
+    assert.deepEqual([ahead?.files.length, ahead?.first], [12, 0])
+  })
+
+  test('records out of order of time keep no files from being merged', () => {
+    const scattered = run((add, n) => ({ ...add, modificationTime: n % 2 === 0 ? 1_700_000_000_000 : 5 + n * 1e9 }), { spanMs: 1000 })
+    assert.deepEqual([scattered?.files.length, scattered?.first], [40, 0])
   })
 
   test('never commits a merge that lost or gained rows', () => {
