@@ -147,20 +147,23 @@ describe('compacted topics', { skip: noDeltaReaders }, () => {
     await workload.produce(client, 'shared', 20)
     const { table } = await flushed(broker, 'shared')
     let optimized = 0
-    for (let round = 0; round < 12; round++) {
+    // delta-rs loses where files of its were compacted under its hands: on a slow machine nearly always.
+    const wins = async (op: 'optimize' | 'delete', where?: string): Promise<boolean> =>
+      reader.ask({ op, table: table.location, where }).then(
+        () => true,
+        (error: unknown) => {
+          assert.match(String(error), /conflict|concurrent|transaction/i)
+          return false
+        },
+      )
+    for (let round = 0; round < 12 || (optimized === 0 && round < 100); round++) {
       for (let n = 0; n < 12; n++) await workload.produce(client, 'shared', 20)
-      try {
-        await reader.ask({ op: 'optimize', table: table.location })
-        optimized++
-      } catch (error) {
-        // Files of its were compacted under its hands.
-        assert.match(String(error), /conflict|concurrent|transaction/i)
-      }
+      if (await wins('optimize')) optimized++
     }
     assert.ok(optimized > 0)
     await flushed(broker, 'shared')
     await assertCompacts(reader, table.location, workload)
-    await reader.ask({ op: 'delete', table: table.location, where: 'partition = 0' })
+    await eventually('delta-rs deletes', async () => wins('delete', 'partition = 0'))
     const left = await eventually('consumers see the deletion', async () => ((await client.consume('shared', 0)).records.length === 0 ? await client.consume('shared', 1) : null))
     assertSameRecords(left.records, workload.expected(1), 'the other partition')
     client.close()
