@@ -5,7 +5,7 @@
 import { isValid } from './arrow-views.ts'
 import type { RangeReader } from './byte-source.ts'
 import { KeyOffsets } from './key-offsets.ts'
-import { mergedLevel, openMergeable, wholeFile } from './merge.ts'
+import { mergedLayout, openMergeable, wholeFile } from './merge.ts'
 import type { Pauses } from './merge.ts'
 import { forEachOrdered, openFile } from './ordered-rows.ts'
 import type { OpenFile } from './ordered-rows.ts'
@@ -110,7 +110,7 @@ export async function mergeByKey(
   const { keys, endOffset, dropTombstones } = layout
   const map = new KeyOffsets(keys)
   const files = await openMergeable(readers)
-  const writer = new TopicFileWriter(columns, { compressionLevel: mergedLevel, ...layout })
+  const writer = new TopicFileWriter(columns, { ...mergedLayout, ...layout })
   let dropped = 0
   await forEachOrdered(files, wholeFile(layout, writer), (view, order) => {
     for (const row of order) {

@@ -44,7 +44,7 @@ export interface Pauses {
 /** Throws NotMergeableError, ParquetFormatError, UnsupportedColumnError, and whatever a reader rejects with. */
 export async function mergeByOffset(readers: readonly RangeReader[], layout: FileLayout & OffsetMergeOptions & Pauses, columns: RowColumns): Promise<WrittenFile> {
   const files = await openMergeable(readers)
-  const writer = new TopicFileWriter(columns, { compressionLevel: mergedLevel, ...layout })
+  const writer = new TopicFileWriter(columns, { ...mergedLayout, ...layout })
   await forEachOrdered(files, { ...wholeFile(layout, writer), fromOffset: layout.fromOffset ?? 0 }, (view, order) => {
     for (const row of order) copyRow(view, row, offsetAt(view, row)!, columns)
     return true
@@ -52,8 +52,8 @@ export async function mergeByOffset(readers: readonly RangeReader[], layout: Fil
   return writer.finish()
 }
 
-/** Merged files stay: a better ratio is worth some time. */
-export const mergedLevel = 3
+/** Merged files stay: a better ratio is worth some time. And they are large. */
+export const mergedLayout = { compressionLevel: 3, packed: true } as const
 
 /** All rows, in chunks of a quarter of a row group: row groups of `writer` end between chunks, where others may have the thread. */
 export function wholeFile(layout: FileLayout & Pauses, writer: TopicFileWriter) {

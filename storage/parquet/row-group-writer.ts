@@ -35,12 +35,18 @@ const createdBy = 'bayou'
 /** Column chunks of one row group, and what the footer says about them. */
 export interface WrittenRowGroup {
   readonly rows: number
-  readonly chunks: readonly WrittenChunk[]
+  readonly chunks: readonly ChunkSummary[]
+  /** Of all chunks, headers and bodies, one after the other; each has its memory for itself. */
+  readonly pages: readonly Uint8Array[]
 }
 
 interface WrittenChunk {
-  readonly leaf: Leaf
+  readonly summary: ChunkSummary
   readonly pages: readonly Uint8Array[]
+}
+
+interface ChunkSummary {
+  readonly leaf: Leaf
   readonly bytes: number
   readonly uncompressedBytes: number
   readonly entries: number
@@ -69,18 +75,23 @@ export function writeRowGroup(columns: RowColumns, zstdLevel: number | null, pag
   const integers = (column: TopicColumn, range: Range | null): WrittenChunk =>
     writer.integers(column, ofKind(views, column, 'integer'), rows, { nulls: nulls[column], range })
   const headers = ofKind(views, 'headers', 'list')
-  return {
-    rows,
-    chunks: [
-      integers('offset', offsets),
-      integers('timestamp', micros),
-      integers('timestampType', null),
-      writer.byteStrings('key', ofKind(views, 'key', 'bytes'), rows, nulls.key),
-      writer.byteStrings('value', ofKind(views, 'value', 'bytes'), rows, nulls.value),
-      writer.headers('key', headers, rows),
-      writer.headers('value', headers, rows),
-    ],
-  }
+  const chunks = [
+    integers('offset', offsets),
+    integers('timestamp', micros),
+    integers('timestampType', null),
+    writer.byteStrings('key', ofKind(views, 'key', 'bytes'), rows, nulls.key),
+    writer.byteStrings('value', ofKind(views, 'value', 'bytes'), rows, nulls.value),
+    writer.headers('key', headers, rows),
+    writer.headers('value', headers, rows),
+  ]
+  return { rows, chunks: chunks.map(({ summary }) => summary), pages: chunks.flatMap(({ pages }) => pages) }
+}
+
+/** The same in one piece of memory. What was in the pages is gone. */
+export function packed(group: WrittenRowGroup): WrittenRowGroup {
+  const pages = [concatenate(group.pages)]
+  for (const page of group.pages) release(page)
+  return { ...group, pages }
 }
 
 /** A whole file of row groups, in pieces that nothing else shares memory with. The memory of the pages is given back, or is that of the pieces. */
@@ -89,9 +100,9 @@ export function writeTopicFile(groups: readonly WrittenRowGroup[], zstdLevel: nu
   let at = magic.length
   const structs = groups.map((group, ordinal): ThriftStruct => {
     const start = at
+    parts.push(...group.pages)
     const chunks = group.chunks.map((chunk) => {
       const struct = chunkStruct(chunk, at, zstdLevel)
-      parts.push(...chunk.pages)
       at += chunk.bytes
       return struct
     })
@@ -286,15 +297,14 @@ class Chunk {
   }
 
   finish(statistics: Statistics): WrittenChunk {
-    return {
-      leaf: this.#leaf, pages: this.#pages, bytes: this.#bytes, uncompressedBytes: this.#uncompressedBytes, entries: this.#entries, statistics,
-    }
+    const summary = { leaf: this.#leaf, bytes: this.#bytes, uncompressedBytes: this.#uncompressedBytes, entries: this.#entries, statistics }
+    return { summary, pages: this.#pages }
   }
 }
 
 // ---- footer ---------------------------------------------------------------------------------------------------------------------
 
-function chunkStruct(chunk: WrittenChunk, at: number, zstdLevel: number | null): ThriftStruct {
+function chunkStruct(chunk: ChunkSummary, at: number, zstdLevel: number | null): ThriftStruct {
   const { leaf, statistics } = chunk
   const { nulls, range } = statistics
   const bounds = range !== null && Number.isSafeInteger(range.min) && Number.isSafeInteger(range.max)

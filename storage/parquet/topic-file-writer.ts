@@ -9,7 +9,7 @@ import type { ParquetCompression } from './parquet-library.ts'
 import { release } from './release.ts'
 import { PageBuffer } from './page-buffer.ts'
 import type { NullCounts, Range, RowColumns } from './row-columns.ts'
-import { writeRowGroup, writeTopicFile } from './row-group-writer.ts'
+import { packed, writeRowGroup, writeTopicFile } from './row-group-writer.ts'
 import type { WrittenRowGroup } from './row-group-writer.ts'
 import { offsetLeaf, topicColumns } from './topic-schema.ts'
 import type { TopicColumn } from './topic-schema.ts'
@@ -22,6 +22,11 @@ export interface FileLayout {
   readonly rowGroupRows?: number
   /** Of keys, values and headers, uncompressed. */
   readonly rowGroupBytes?: number
+  /**
+   * Puts the pages of a row group together when it ends, for files that take long: until then a page takes the memory that it had before it was
+   * compressed. Costs a copy.
+   */
+  readonly packed?: boolean
 }
 
 export const rowGroupRowsDefault = 128 * 1024
@@ -64,6 +69,7 @@ export class TopicFileWriter {
       compressionLevel: layout.compressionLevel ?? 1,
       rowGroupRows: layout.rowGroupRows ?? rowGroupRowsDefault,
       rowGroupBytes: layout.rowGroupBytes ?? rowGroupBytesDefault,
+      packed: layout.packed ?? false,
     }
     this.#zstdLevel = layout.compression === 'none' ? null : layout.compression === 'zstd' ? this.#layout.compressionLevel : undefined
   }
@@ -96,8 +102,10 @@ export class TopicFileWriter {
     this.#rows += columns.rows
     const nulls = columns.nullCounts()
     for (const column of topicColumns) this.#nulls[column] += nulls[column]
-    if (this.#zstdLevel !== undefined) this.#rowGroups.push(writeRowGroup(columns, this.#zstdLevel, this.#page))
-    else {
+    if (this.#zstdLevel !== undefined) {
+      const group = writeRowGroup(columns, this.#zstdLevel, this.#page)
+      this.#rowGroups.push(this.#layout.packed ? packed(group) : group)
+    } else {
       const ipc = rowsToIpc(columns)
       const file = parquetLibrary().writeTopicRows(ipc, this.#layout.compression)
       release(ipc)

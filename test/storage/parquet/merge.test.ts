@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import {
   Binary, Field, Int64, Schema, Table, TimestampMicrosecond, makeData, makeVector, tableFromIPC, tableToIPC, vectorFromArray,
 } from 'apache-arrow'
 import type { Vector } from 'apache-arrow'
 import * as fc from 'fast-check'
+import { encodeBatch } from '../../../protocol/records/encoder.ts'
 import { joinBody } from '../../../storage/objects/keys.ts'
 import { footerOf } from '../../../storage/parquet/footer.ts'
 import { InlineParquet } from '../../../storage/parquet/inline-parquet.ts'
@@ -42,6 +44,20 @@ test('interleaved files are merged into sorted row groups of bounded size', asyn
   const groups = footerOf(joinBody(merged.parquet!)).rowGroups
   assert.ok(groups.length >= 4 && groups.every((group) => group.rows <= 125), groups.map((group) => group.rows).join(' '))
   groups.forEach((group, i) => assert.equal(group.offsets!.min, i === 0 ? 0 : groups[i - 1]!.offsets!.max + 1))
+})
+
+test('a large merged file takes no more memory than its bytes', async () => {
+  const values = randomBytes(1024 * 1024)
+  const batch = (baseOffset: number) => encodeBatch({ baseOffset, records: Array.from({ length: 1024 }, (_, i) => ({ timestamp: 1, key: null, value: values.subarray(i * 1024, (i + 1) * 1024) })) })
+  const files = await Promise.all([0, 1, 2].map(async (n) => {
+    const batches = Array.from({ length: 6 }, (_, i) => batch((n * 6 + i) * 1024))
+    return joinBody((await parquet.encode({ ...all, compression: 'zstd', batches })).parquet!)
+  }))
+  const { parquet: pieces, rows } = await parquet.mergeByOffset({ files, compression: 'zstd' })
+  assert.equal(rows, 18 * 1024)
+  // Two row groups of 8 MiB and what is left, not a piece for each page of 1 MiB.
+  assert.ok(pieces!.length <= 6, `${pieces!.length} pieces`)
+  for (const piece of pieces!) if (piece.length > 64 * 1024) assert.equal(piece.buffer.byteLength, piece.length)
 })
 
 test('overlapping files are read as if they were one, without being merged first', async () => {
