@@ -13,13 +13,13 @@ function topicsCase(topics: number): Case {
   return {
     name: `topics-${topics}`,
     theme: 'Scale',
-    about: `${topicsRate.toLocaleString('en-US')} records/s of 100 B over ${topics.toLocaleString('en-US')} topic${topics === 1 ? '' : 's'} of one partition, tables every minute, until acknowledged`,
+    about: `${topicsRate.toLocaleString('en-US')} records/s of 100 B over ${topics.toLocaleString('en-US')} topic${topics === 1 ? '' : 's'} of one partition, tables every ten minutes, until acknowledged`,
     subjects: bayouAlone,
     stores: ['minio'],
     columns: [lanePutRate, putRate, p50, p99, cores],
     async run(context) {
       // What tables cost grows with their number; the lane is what must not.
-      const target = await context.start(commitsEvery(60_000))
+      const target = await context.start(commitsEvery(600_000))
       const { seconds: createSeconds } = await load(context, target, 'create', { topic: 't', topics })
       const meter = await Meter.start(target)
       const result = await load(context, target, 'spread', { topic: 't', topics, size: 100, rate: topicsRate, seconds: secondsOf(context, 10, 5), warmup: 1 })

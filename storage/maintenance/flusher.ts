@@ -75,6 +75,8 @@ const ENCODES_AT_ONCE = 2
 /** How long the first batch after a pause waits for company: enough for a burst to share a file, and at most this part of the flush interval. */
 const GATHER_MS = 50
 const GATHER_PART = 0.1
+/** Topics that wake up within a second and are flushed as soon as that. Of ten thousand, the others share the flush interval. */
+const EARLY_PER_SECOND = 32
 const REPLANS_MAX = 8
 /** Batches of one commit, about: its files are held in memory whole. What is left follows in the next commit. */
 const COMMIT_BYTES_MAX = 32 * 1024 * 1024
@@ -107,6 +109,9 @@ export class Flusher {
   readonly #encodes = new Slots(ENCODES_AT_ONCE)
   #closed = false
   readonly #abort = new AbortController()
+  /** When the count of topics that woke up was begun. */
+  #wakingSinceMs = -Infinity
+  #woken = 0
 
   constructor(deps: FlusherDependencies) {
     this.#deps = deps
@@ -124,8 +129,22 @@ export class Flusher {
       if (isMany && state.running === null && !state.resting && state.dueAtMs > this.#now()) this.#arm(state, 0)
       return
     }
-    const waitMs = Math.max(state.lastStartMs + flushIntervalMs - this.#now(), Math.min(flushIntervalMs * GATHER_PART, GATHER_MS))
-    this.#arm(state, isMany || unflushedBytes(topic) >= flushBytes ? 0 : Math.max(0, waitMs))
+    if (isMany || unflushedBytes(topic) >= flushBytes) this.#arm(state, 0)
+    else {
+      const restMs = state.lastStartMs + flushIntervalMs - this.#now()
+      const gatherMs = Math.min(flushIntervalMs * GATHER_PART, GATHER_MS)
+      this.#arm(state, restMs > gatherMs ? restMs : this.#wakeInMs(gatherMs, flushIntervalMs))
+    }
+  }
+
+  /** How long the first batch after a pause waits. */
+  #wakeInMs(gatherMs: number, flushIntervalMs: number): number {
+    const now = this.#now()
+    if (now - this.#wakingSinceMs >= 1000) {
+      this.#wakingSinceMs = now
+      this.#woken = 0
+    }
+    return this.#woken++ < EARLY_PER_SECOND ? gatherMs : gatherMs + this.#deps.env.random() * (flushIntervalMs - gatherMs)
   }
 
   /** The topic has another config: a flush that waits for longer than that says begins earlier. */

@@ -116,6 +116,30 @@ inWorld('a burst shares a file, what comes later waits for its interval, and man
   assert.equal(world.commits.length, length, 'an idle topic costs nothing')
 })
 
+inWorld('of a thousand topics that wake up at once a few are flushed soon and the others share the interval', async (world) => {
+  const begunMs = new Map<string, number>()
+  const topics = Array.from({ length: 1000 }, (_, n): FlushableTopic => {
+    const id = String(n)
+    const ensureTable = async (): Promise<void> => {
+      begunMs.set(id, begunMs.get(id) ?? world.env.nowMs)
+      throw new Error('this is when the flush begins, and enough')
+    }
+    return { ...world.topic, id, logs: [openLog(world.host)], ensureTable }
+  })
+  for (const { logs: [log] } of topics) append(log!, batchOf(['a']))
+  await world.host.settle()
+  for (const topic of topics) world.flusher.touch(topic)
+  await world.env.clock.sleep(1000)
+  const begun = [...begunMs.values()]
+  assert.equal(begun.length, 1000)
+  const early = begun.filter((atMs) => atMs <= 55).length
+  assert.ok(early >= 32 && early <= 64, `${early} at once`)
+  for (let from = 50; from < 1000; from += 95) {
+    const share = begun.filter((atMs) => atMs > from && atMs <= from + 95).length
+    assert.ok(share >= 60 && share <= 140, `${share} from ${from} ms on`)
+  }
+})
+
 inWorld('rows of a predecessor that commits during a flush are not written a second time', async (world) => {
   await world.produce(['a', 'b'])
   await world.env.clock.sleep(0)
