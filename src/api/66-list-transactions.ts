@@ -1,9 +1,9 @@
 // ListTransactions (66), v0–2 (KIP-664, KIP-994, KIP-1152).
 // There are no transactions yet (InitProducerId refuses transactional ids), so the list is empty; filters are checked all the same.
-import { RE2JS } from 're2js'
 import { KafkaError } from '../../protocol/errors.ts'
 import { ListTransactions } from '../../protocol/messages/66-list-transactions.ts'
 import type { ListTransactionsRequest, ListTransactionsResponse } from '../../protocol/messages/66-list-transactions.ts'
+import { compileRe2 } from '../groups/re2.ts'
 import type { Handler } from './handler.ts'
 
 const STATES: ReadonlySet<string> = new Set([
@@ -36,7 +36,7 @@ export const listTransactions: Handler<ListTransactionsRequest, ListTransactions
 function isPattern(text: string | null): boolean {
   if (text === null || text.length > PATTERN_LENGTH_MAX) return text === null
   try {
-    RE2JS.compile(text)
+    compileRe2(text)
     return true
   } catch {
     return false

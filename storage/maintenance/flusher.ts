@@ -72,6 +72,8 @@ export interface FlushObserver {
 const PUTS_AT_ONCE = 8
 /** Files in the making at once, over all topics: each takes working memory, and a few threads make them one after the other anyway. */
 const ENCODES_AT_ONCE = 2
+/** Files of a commit that are made as promptly as can be. */
+const PROMPT_FILES_MAX = 16
 /** How long the first batch after a pause waits for company: enough for a burst to share a file, and at most this part of the flush interval. */
 const GATHER_MS = 50
 const GATHER_PART = 0.1
@@ -411,7 +413,7 @@ export class Flusher {
     let unencoded = runs.length
     const lane = async (): Promise<void> => {
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-        const file = await this.#writeRun(topic, next, () => {
+        const file = await this.#writeRun(topic, next, runs.length <= PROMPT_FILES_MAX, () => {
           if (--unencoded === 0) encoded?.()
         })
         if (file !== null) files.push(file)
@@ -421,7 +423,7 @@ export class Flusher {
     return files
   }
 
-  async #writeRun(topic: FlushableTopic, { log, run }: PlannedRun, done: () => void): Promise<WrittenFile | null> {
+  async #writeRun(topic: FlushableTopic, { log, run }: PlannedRun, prompt: boolean, done: () => void): Promise<WrittenFile | null> {
     await this.#encodes.enter()
     const held: BatchMemory[] = []
     let batches: Uint8Array[]
@@ -431,6 +433,7 @@ export class Flusher {
       encoded = await this.#deps.workers.encode({
         partition: log.partition,
         batches,
+        prompt,
         fromOffset: run.fromOffset,
         endOffset: run.endOffset,
         compression: this.#deps.options.parquetCompression,

@@ -47,6 +47,11 @@ export interface EncodeRequest extends EncodeOptions {
   readonly partition: number
   /** Verbatim record batches v2 with final base offsets, ascending. Must not change until the call is done. */
   readonly batches: readonly Uint8Array[]
+  /**
+   * Batches that are few bytes go to the thread with the job, which then has nothing to ask for. For a commit of few files: one of a thousand
+   * keeps the store busy as it is.
+   */
+  readonly prompt?: boolean
 }
 
 export interface FileRequest {

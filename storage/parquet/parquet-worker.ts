@@ -114,7 +114,7 @@ async function runJob(message: Job): Promise<void> {
 const givenBytesMin = 64 * 1024
 
 /** The result; buffers that go with it are added to `transfer`. */
-async function work({ job, name, request, files: wireFiles }: Job, transfer: ArrayBuffer[]): Promise<unknown> {
+async function work({ job, name, request, files: wireFiles, batches }: Job, transfer: ArrayBuffer[]): Promise<unknown> {
   const inputs = wireFiles.map((file) => fromWire(file, async (index, start, end) =>
     (await question(job, { kind: 'range', file: index, start, end })) as Uint8Array))
   const files = longJobs.has(name) ? readCourteously(inputs) : inputs
@@ -130,7 +130,7 @@ async function work({ job, name, request, files: wireFiles }: Job, transfer: Arr
   }
   switch (name) {
     case 'encode': {
-      const encoded = await parquet.encodeChunks(batchChunks(job), request as EncodeOptions)
+      const encoded = await parquet.encodeChunks(batches === null ? batchChunks(job) : [batchesIn(batches)], request as EncodeOptions)
       giveAll(encoded.parquet)
       return encoded
     }
@@ -171,14 +171,18 @@ async function* batchChunks(job: number): AsyncGenerator<Uint8Array[]> {
     const chunk = (await question(job, { kind: 'batches', spent }, spent === null ? [] : [spent])) as BatchChunk | null
     if (chunk === null) return
     spent = chunk.bytes.buffer
-    const batches: Uint8Array[] = []
-    let at = 0
-    for (const length of chunk.lengths) {
-      batches.push(chunk.bytes.subarray(at, at + length))
-      at += length
-    }
-    yield batches
+    yield batchesIn(chunk)
   }
+}
+
+function batchesIn({ bytes, lengths }: BatchChunk): Uint8Array[] {
+  const batches: Uint8Array[] = []
+  let at = 0
+  for (const length of lengths) {
+    batches.push(bytes.subarray(at, at + length))
+    at += length
+  }
+  return batches
 }
 
 function send(message: FromWorker, transfer: ArrayBuffer[]): void {

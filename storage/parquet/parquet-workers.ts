@@ -67,6 +67,8 @@ const queueMaxDefault = 256
 const memoryBytesMaxDefault = 512 * 1024 * 1024
 /** Bytes of batches that are copied for a worker at one go, to keep the event loop responsive. */
 const chunkBytesMax = 4 * 1024 * 1024
+/** Batches of a prompt job that go with it; more is asked for when the thread has come to it. */
+const promptBytesMax = 1024 * 1024
 
 export class ParquetWorkers implements ParquetCodec {
   readonly #options: Required<Omit<ParquetWorkersOptions, 'clock' | 'onMetric' | 'workerUrl'>> & ParquetWorkersOptions
@@ -83,8 +85,8 @@ export class ParquetWorkers implements ParquetCodec {
   }
 
   async encode(request: EncodeRequest): Promise<EncodedFile> {
-    const { batches, ...rest } = request
-    return await this.#submit<EncodedFile>('encode', rest, [], batches)
+    const { batches, prompt, ...rest } = request
+    return await this.#submit<EncodedFile>('encode', rest, [], batches, prompt)
   }
 
   async decode(request: DecodeRequest): Promise<DecodedFile> {
@@ -134,7 +136,7 @@ export class ParquetWorkers implements ParquetCodec {
     await Promise.all(threads.map((thread) => thread.stop(closed)))
   }
 
-  #submit<T>(name: JobName, request: object, files: readonly ParquetInput[], batches: readonly Uint8Array[] = []): Promise<T> {
+  #submit<T>(name: JobName, request: object, files: readonly ParquetInput[], batches: readonly Uint8Array[] = [], prompt = false): Promise<T> {
     if (this.#closed) return Promise.reject(new ParquetWorkerError('closed', 'the Parquet workers are closed'))
     if (this.#waiting.length >= this.#options.queueMax) {
       return Promise.reject(new ParquetWorkerError('busy', `${this.#waiting.length} Parquet jobs are waiting`))
@@ -146,7 +148,7 @@ export class ParquetWorkers implements ParquetCodec {
         this.#options.onMetric?.({ kind: 'job', name, outcome, waitMs: job.startedAt - submittedAt, runMs: now - job.startedAt })
       }
       const job: Job = {
-        id: ++this.#lastJob, name, request, files, batches, nextBatch: 0, refusals: new Map(), startedAt: submittedAt,
+        id: ++this.#lastJob, name, request, files, batches, prompt, nextBatch: 0, refusals: new Map(), startedAt: submittedAt,
         resolve: (value) => {
           finish('done', job)
           resolve(value as T)
@@ -209,6 +211,7 @@ interface Job {
   readonly request: object
   readonly files: readonly ParquetInput[]
   readonly batches: readonly Uint8Array[]
+  readonly prompt: boolean
   nextBatch: number
   /** What the caller's `read` rejected with, by question. */
   readonly refusals: Map<number, unknown>
@@ -256,7 +259,8 @@ class Thread {
     this.#worker.ref()
     const transfer: ArrayBuffer[] = []
     const files = toWire(job.files, (file) => copyFor(file, transfer))
-    this.#send({ kind: 'job', job: job.id, name: job.name, request: job.request, files }, transfer)
+    const batches = job.prompt && bytesOf(job.batches) <= promptBytesMax ? this.#nextChunk(job, null, transfer) : null
+    this.#send({ kind: 'job', job: job.id, name: job.name, request: job.request, files, batches }, transfer)
   }
 
   async stop(reason: Error): Promise<void> {
@@ -350,6 +354,12 @@ class Thread {
   #send(message: ToWorker, transfer: ArrayBuffer[]): void {
     this.#worker.postMessage(message, transfer)
   }
+}
+
+function bytesOf(batches: readonly Uint8Array[]): number {
+  let bytes = 0
+  for (const { length } of batches) bytes += length
+  return bytes
 }
 
 async function readRange(job: Job, range: { file: number; start: number; end: number }, transfer: ArrayBuffer[]): Promise<Uint8Array> {

@@ -8,7 +8,15 @@ export type JobName =
 export type WireFile = { readonly bytes: Uint8Array } | { readonly size: number; readonly index: number }
 
 export type ToWorker =
-  | { readonly kind: 'job'; readonly job: number; readonly name: JobName; readonly request: object; readonly files: readonly WireFile[] }
+  /** `batches`: all of an encode job where they are few, so that nothing has to be asked for. */
+  | {
+      readonly kind: 'job'
+      readonly job: number
+      readonly name: JobName
+      readonly request: object
+      readonly files: readonly WireFile[]
+      readonly batches: BatchChunk | null
+    }
   | { readonly kind: 'answer'; readonly job: number; readonly ask: number; readonly value: unknown }
   | { readonly kind: 'refusal'; readonly job: number; readonly ask: number; readonly error: unknown }
 

@@ -3,7 +3,7 @@
  * JavaScript's own would let one client stall the broker. What a pattern says about a name is remembered, so that a new topic costs each
  * pattern one match.
  */
-import { RE2JS } from 're2js'
+import { compileRe2 } from '../re2.ts'
 import type { TopicIndex } from '../ports.ts'
 
 /** Longer patterns are refused: they would cost more memory than any subscription is worth. */
@@ -55,7 +55,7 @@ export class TopicMatchers {
     let matcher = this.#matchers.get(pattern)
     if (matcher === undefined) {
       if (pattern.length > PATTERN_LENGTH_MAX) throw new Error(`longer than ${PATTERN_LENGTH_MAX} characters`)
-      const compiled = RE2JS.compile(pattern)
+      const compiled = compileRe2(pattern)
       matcher = { matches: (name) => compiled.testExact(name), topics: null, found: [], verdicts: new Map() }
     }
     this.#matchers.delete(pattern)

@@ -35,6 +35,8 @@ test('batches go through the threads and come back', async () => {
   const { superseded } = (await workers.countSuperseded({ file: joinBody(file.parquet!), keys, endOffset: 1000, withTombstones: true }))!
   assert.equal(superseded + 7, file.rows)
   assert.equal((await workers.offsetRange({ file: joinBody(file.parquet!) })).maxOffset, 999)
+  assert.deepEqual(await workers.encode({ ...all, batches: slices, prompt: true }), file)
+  assert.deepEqual(plainRecords(slices), plainRecords(batches))
 })
 
 test('a file that must not be written again is told from one that is damaged', async () => {
@@ -47,6 +49,7 @@ test('more bytes than are copied at one go', async () => {
   const many = plainBatches(6, 20_000)
   const file = await workers.encode({ ...all, batches: many })
   assert.deepEqual([file.rows, file.minOffset, file.maxOffset, file.unreadable], [120_000, 0, 119_999, []])
+  assert.deepEqual(await workers.encode({ ...all, batches: many, prompt: true }), file)
 })
 
 test('a flush and a read do not wait until a long merge is over', async () => {
