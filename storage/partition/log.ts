@@ -17,6 +17,7 @@ import { assertNever } from '../types.ts'
 import type { Offset, Uuid } from '../types.ts'
 import { BatchEntry } from './batch-entry.ts'
 import type { BatchOwner } from './batch-entry.ts'
+import { releaseAll } from './batch-memory.ts'
 import type { BatchMemory } from './batch-memory.ts'
 import type { HotCache } from './hot-cache.ts'
 import { LeaderEpochs } from './leader-epochs.ts'
@@ -61,8 +62,11 @@ export interface PartitionHost {
 
 /** Reads below the flushed offset, from the table. */
 export interface ColdReads {
-  /** Batches from the first row at or after `fromOffset` and below `endOffset`; empty where there is none. Throws when the store fails. */
-  read(log: PartitionLog, fromOffset: Offset, endOffset: Offset, maxBytes: number): Promise<readonly Uint8Array[]>
+  /**
+   * Batches from the first row at or after `fromOffset` and below `endOffset`; empty where there is none. Memory of theirs is added to `held`, to be
+   * released. Throws when the store fails.
+   */
+  read(log: PartitionLog, fromOffset: Offset, endOffset: Offset, maxBytes: number, held: BatchMemory[]): Promise<readonly Uint8Array[]>
   offsetForTimestamp(log: PartitionLog, timestampMs: number): Promise<OffsetAndTimestamp | null>
   offsetOfMaxTimestamp(log: PartitionLog): Promise<OffsetAndTimestamp | null>
 }
@@ -390,9 +394,13 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     try {
       for (let from = request.fromOffset; from < limit; ) {
         const endOffset = Math.min(limit, this.#flushed)
-        const batches = await this.#host.cold.read(this, from, endOffset, request.maxBytes)
-        if (this.#state !== 'open') return { kind: this.#state }
-        if (batches.length > 0) return limited(batches, request)
+        const held: BatchMemory[] = []
+        const batches = await this.#host.cold.read(this, from, endOffset, request.maxBytes, held)
+        if (this.#state !== 'open') {
+          releaseAll(held)
+          return { kind: this.#state }
+        }
+        if (batches.length > 0) return { ...limited(batches, request), held }
         // No row is left up to here: what follows is in memory, or has been flushed and dropped from it since.
         const next = this.#firstEntryAtOrAfter(endOffset)
         const entry = this.#entries[next]
@@ -631,7 +639,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
 const NOTHING: ReadOutcome = { kind: 'records', chunks: [], bytes: 0, source: 'memory' }
 
 /** As many of the batches as the request takes. */
-function limited(batches: readonly Uint8Array[], request: ReadRequest): ReadOutcome {
+function limited(batches: readonly Uint8Array[], request: ReadRequest): Extract<ReadOutcome, { kind: 'records' }> {
   const chunks: Uint8Array[] = []
   let bytes = 0
   for (const batch of batches) {

@@ -14,6 +14,7 @@ import type { ParquetInput } from '../parquet/byte-source.ts'
 import type { ParquetCodec } from '../parquet/parquet-codec.ts'
 import type { CodecName } from '../../protocol/records/compression.ts'
 import type { Offset, Uuid } from '../types.ts'
+import { BatchMemory, releaseAll } from './batch-memory.ts'
 import { FetchAhead, FileGoneError } from './fetch-ahead.ts'
 import type { DataFile } from './fetch-ahead.ts'
 import type { ColdReads } from './log.ts'
@@ -51,8 +52,8 @@ const TABLE_AGE_MAX_MS = 1000
 /** How often a search starts again because files vanished under it. */
 const SEARCHES_MAX = 4
 
-/** Everything of a partition in offsets [from, next); `batches` may leave gaps and may be empty. */
-interface Chunk {
+/** What is decoded of a partition for offsets [from, next); `batches` may leave gaps and may be empty. */
+interface DecodedRange {
   readonly from: Offset
   readonly next: Offset
   readonly batches: readonly Uint8Array[]
@@ -61,9 +62,54 @@ interface Chunk {
   readonly rowsAsOf: number
 }
 
+/** A decoded range in hand. Its memory goes back when neither the cache nor a reader holds it; answers hold what they take of it. */
+class Chunk {
+  readonly range: DecodedRange
+  /** Of each batch. */
+  readonly #memories: readonly BatchMemory[]
+  #holders: number
+
+  constructor(range: DecodedRange, holders: number) {
+    this.range = range
+    this.#memories = range.batches.map(({ buffer }) => new BatchMemory(buffer as ArrayBuffer))
+    this.#holders = holders
+  }
+
+  hold(): void {
+    this.#holders++
+  }
+
+  release(): void {
+    if (--this.#holders === 0) releaseAll(this.#memories)
+  }
+
+  /** Batches from `from` on, up to the limit, at least one; their memory is added to `held`. */
+  select(from: Offset, maxBytes: number, held: BatchMemory[]): Uint8Array[] {
+    const selected: Uint8Array[] = []
+    let bytes = 0
+    for (const [i, batch] of this.range.batches.entries()) {
+      if (lastOffsetOf(batch, 0) < from) continue
+      if (selected.length > 0 && bytes + batch.length > maxBytes) break
+      selected.push(batch)
+      bytes += batch.length
+      const memory = this.#memories[i]!
+      memory.hold()
+      held.push(memory)
+    }
+    return selected
+  }
+}
+
+/** A chunk on its way. */
+interface Loading {
+  /** Who waits for it; each gets it held. */
+  readers: number
+  readonly chunk: Promise<Chunk>
+}
+
 interface PartitionChunks {
   readonly chunks: Map<Offset, Chunk>
-  readonly loading: Map<Offset, Promise<Chunk>>
+  readonly loading: Map<Offset, Loading>
   /** Where the newest read will go on, and up to where there is something to read. */
   readerNext: Offset
   readerEnd: Offset
@@ -96,19 +142,23 @@ export class TableReads implements ColdReads {
     }
   }
 
-  async read(log: PartitionLog, fromOffset: Offset, endOffset: Offset, maxBytes: number): Promise<readonly Uint8Array[]> {
+  async read(log: PartitionLog, fromOffset: Offset, endOffset: Offset, maxBytes: number, held: BatchMemory[]): Promise<readonly Uint8Array[]> {
     const table = await this.#table(log)
     if (table === null) return []
     const partition = this.#partition(log)
     let from = fromOffset
     while (from < endOffset) {
-      const chunk = this.#cached(partition, from, table) ?? (await this.#load(log, partition, from, endOffset))
-      partition.readerNext = chunk.next
+      const cached = this.#cached(partition, from, table)
+      cached?.hold()
+      const chunk = cached ?? (await this.#load(log, partition, from, endOffset))
+      const { next } = chunk.range
+      partition.readerNext = next
       partition.readerEnd = endOffset
       void this.#readAhead(log, partition, table)
-      const batches = select(chunk, from, maxBytes)
+      const batches = chunk.select(from, maxBytes, held)
+      chunk.release()
       if (batches.length > 0) return batches
-      from = Math.max(chunk.next, from + 1)
+      from = Math.max(next, from + 1)
     }
     return []
   }
@@ -164,11 +214,11 @@ export class TableReads implements ColdReads {
   #cached(partition: PartitionChunks, offset: Offset, table: DeltaTable): Chunk | null {
     const { rowsChangedAt } = table.snapshot
     for (const chunk of partition.chunks.values()) {
-      if (chunk.rowsAsOf !== rowsChangedAt) {
+      if (chunk.range.rowsAsOf !== rowsChangedAt) {
         this.#drop(chunk, partition)
         continue
       }
-      if (offset < chunk.from || offset >= chunk.next) continue
+      if (offset < chunk.range.from || offset >= chunk.range.next) continue
       this.#used.delete(chunk)
       this.#used.set(chunk, partition)
       return chunk
@@ -176,20 +226,27 @@ export class TableReads implements ColdReads {
     return null
   }
 
-  /** One load per start at a time, shared by all who wait for it. */
+  /** One load per start at a time, shared by all who wait for it. The chunk is held for the caller. */
   #load(log: PartitionLog, partition: PartitionChunks, from: Offset, endOffset: Offset): Promise<Chunk> {
-    let loading = partition.loading.get(from)
-    if (loading === undefined) {
-      loading = this.#searching(log, (table) => this.#decodeChunk(log, table, from, endOffset))
-        .then((chunk) => {
-          const result = chunk ?? { from, next: endOffset, batches: [], bytes: 0, rowsAsOf: -1 }
-          if (result.batches.length > 0) this.#keep(result, partition)
-          return result
-        })
-        .finally(() => partition.loading.delete(from))
-      partition.loading.set(from, loading)
+    const known = partition.loading.get(from)
+    if (known !== undefined) {
+      known.readers++
+      return known.chunk
     }
-    return loading
+    const load = async (): Promise<Chunk> => {
+      try {
+        const range = await this.#searching(log, (table) => this.#decodeChunk(log, table, from, endOffset))
+        const chunk = new Chunk(range ?? { from, next: endOffset, batches: [], bytes: 0, rowsAsOf: -1 }, loading.readers)
+        if (chunk.range.batches.length > 0) this.#keep(chunk, partition)
+        return chunk
+      } finally {
+        // From here on nobody can join.
+        partition.loading.delete(from)
+      }
+    }
+    const loading: Loading = { readers: 1, chunk: load() }
+    partition.loading.set(from, loading)
+    return loading.chunk
   }
 
   /** Loads what a sequential reader will ask for, one chunk after the other, until `READ_AHEAD` of them are there. Never rejects. */
@@ -200,7 +257,8 @@ export class TableReads implements ColdReads {
       for (;;) {
         const from = this.#firstMissing(partition, table)
         if (from === null) return
-        await this.#load(log, partition, from, partition.readerEnd)
+        const chunk = await this.#load(log, partition, from, partition.readerEnd)
+        chunk.release()
         // Nothing there, or no room to keep it.
         if (this.#cached(partition, from, table) === null) return
       }
@@ -216,17 +274,19 @@ export class TableReads implements ColdReads {
     for (let ahead = 0; ahead < READ_AHEAD && next < partition.readerEnd; ahead++) {
       const known = this.#cached(partition, next, table)
       if (known === null) return next
-      next = known.next
+      next = known.range.next
     }
     return null
   }
 
   #keep(chunk: Chunk, partition: PartitionChunks): void {
-    const old = partition.chunks.get(chunk.from)
+    const { from, bytes } = chunk.range
+    const old = partition.chunks.get(from)
     if (old !== undefined) this.#drop(old, partition)
-    partition.chunks.set(chunk.from, chunk)
+    chunk.hold()
+    partition.chunks.set(from, chunk)
     this.#used.set(chunk, partition)
-    this.#bytes += chunk.bytes
+    this.#bytes += bytes
     for (const [oldest, owner] of this.#used) {
       if (this.#bytes <= this.#deps.options.cacheBytes) break
       this.#drop(oldest, owner)
@@ -235,8 +295,10 @@ export class TableReads implements ColdReads {
 
   #drop(chunk: Chunk, partition: PartitionChunks): void {
     if (!this.#used.delete(chunk)) return
-    if (partition.chunks.get(chunk.from) === chunk) partition.chunks.delete(chunk.from)
-    this.#bytes -= chunk.bytes
+    const { from, bytes } = chunk.range
+    if (partition.chunks.get(from) === chunk) partition.chunks.delete(from)
+    this.#bytes -= bytes
+    chunk.release()
   }
 
   // ---- files ------------------------------------------------------------------------------------------------------------------
@@ -262,7 +324,7 @@ export class TableReads implements ColdReads {
     }
   }
 
-  async #decodeChunk(log: PartitionLog, table: DeltaTable, from: Offset, endOffset: Offset): Promise<Chunk> {
+  async #decodeChunk(log: PartitionLog, table: DeltaTable, from: Offset, endOffset: Offset): Promise<DecodedRange> {
     const snapshot = await this.#snapshot(log, table)
     const parts = planChunk(snapshot, log.partition, from, endOffset)
     const rowsAsOf = snapshot.rowsChangedAt
@@ -399,17 +461,4 @@ function planChunk(snapshot: SnapshotView, partition: number, from: Offset, endO
     at = end
   }
   return parts.filter((part) => part.files.length > 0)
-}
-
-/** Batches of the chunk from `from` on, up to the limit, at least one. */
-function select(chunk: Chunk, from: Offset, maxBytes: number): Uint8Array[] {
-  const selected: Uint8Array[] = []
-  let bytes = 0
-  for (const batch of chunk.batches) {
-    if (lastOffsetOf(batch, 0) < from) continue
-    if (selected.length > 0 && bytes + batch.length > maxBytes) break
-    selected.push(batch)
-    bytes += batch.length
-  }
-  return selected
 }

@@ -13,6 +13,8 @@ import { fileStats } from '../../../storage/maintenance/file-stats.ts'
 import { joinBody } from '../../../storage/objects/keys.ts'
 import { MemoryStore } from '../../../storage/objects/memory-store.ts'
 import { InlineParquet } from '../../../storage/parquet/inline-parquet.ts'
+import { releaseAll } from '../../../storage/partition/batch-memory.ts'
+import type { BatchMemory } from '../../../storage/partition/batch-memory.ts'
 import { TableReads } from '../../../storage/partition/table-reads.ts'
 import type { PartitionLog } from '../../../storage/partition/types.ts'
 import { dataFilePath } from '../../../storage/paths.ts'
@@ -80,11 +82,13 @@ async function consume(reads: TableReads, world: World, from: number, end: numbe
   const offsets: number[] = []
   let count = 0
   for (let next = from; next < end; ) {
-    const batches = await reads.read(world.log, next, end, maxBytes)
+    const held: BatchMemory[] = []
+    const batches = await reads.read(world.log, next, end, maxBytes, held)
     count++
     if (batches.length === 0) break
     for (const batch of batches) offsets.push(...recordsOf(batch).map(({ offset }) => offset).filter((offset) => offset >= next))
     next = lastOffset(batches.at(-1)!, 0) + 1
+    releaseAll(held)
   }
   return { offsets, reads: count }
 }
@@ -133,21 +137,21 @@ inWorld('a file that vanished for good is an error, no gap and no hang', async (
   const files = [await world.write(upTo(0, 5)), await world.write(upTo(5, 10))]
   await world.commit(files)
   await world.store.delete([`${location}/${files[0]!.path}`])
-  await assert.rejects(world.reads().read(world.log, 0, 10, 1 << 20), /is gone/)
+  await assert.rejects(world.reads().read(world.log, 0, 10, 1 << 20, []), /is gone/)
   await assert.rejects(world.reads().offsetForTimestamp(world.log, 0), /is gone/)
 })
 
 inWorld('a chunk is read once, and who asks meanwhile waits for the same', async (world) => {
   await world.commit([await world.write(upTo(0, 5)), await world.write(upTo(5, 10))])
   const reads = world.reads()
-  const [one, two] = await Promise.all([reads.read(world.log, 0, 10, 1 << 20), reads.read(world.log, 0, 10, 1 << 20)])
+  const [one, two] = await Promise.all([reads.read(world.log, 0, 10, 1 << 20, []), reads.read(world.log, 0, 10, 1 << 20, [])])
   assert.deepEqual(one, two)
-  await reads.read(world.log, 7, 10, 1 << 20)
+  await reads.read(world.log, 7, 10, 1 << 20, [])
   assert.equal(world.fileGets.length, 2)
   assert.ok(reads.cachedBytes > 0)
   reads.forget(topicId)
   assert.equal(reads.cachedBytes, 0)
-  await reads.read(world.log, 0, 10, 1 << 20)
+  await reads.read(world.log, 0, 10, 1 << 20, [])
   assert.equal(world.fileGets.length, 4)
 })
 
@@ -160,9 +164,26 @@ inWorld('the cache keeps to its budget, and a budget of nothing serves all the s
   }
 })
 
+inWorld('memory goes back when neither the cache nor an answer needs it, and not before', async (world) => {
+  for (let i = 0; i < 3; i++) await world.commit([await world.write(upTo(10 * i, 10 * i + 10))])
+  for (const budget of [0, 1 << 20]) {
+    const reads = world.reads(budget)
+    const answers = await Promise.all([0, 0, 5].map(async (from) => {
+      const held: BatchMemory[] = []
+      return { held, batches: await reads.read(world.log, from, 30, 1 << 20, held) }
+    }))
+    reads.forget(topicId)
+    for (const { batches, held } of answers) {
+      assert.deepEqual(batches.flatMap((batch) => recordsOf(batch)).at(-1)!.offset, 29, 'an answer on its way to a client')
+      releaseAll(held)
+    }
+    for (const { batches } of answers) assert.deepEqual(batches.map(({ length }) => length), batches.map(() => 0))
+  }
+})
+
 inWorld('a topic without a table has no rows', async (world) => {
   const reads = world.reads(0, null)
-  assert.deepEqual(await reads.read(world.log, 0, 10, 100), [])
+  assert.deepEqual(await reads.read(world.log, 0, 10, 100, []), [])
   assert.equal(await reads.offsetForTimestamp(world.log, 0), null)
   assert.equal(await reads.offsetOfMaxTimestamp(world.log), null)
 })

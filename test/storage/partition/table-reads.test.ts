@@ -65,7 +65,7 @@ class World {
   async offsets(): Promise<number[]> {
     const offsets: number[] = []
     for (let from = 0; from < this.next; ) {
-      const batches = await this.reads.read(this.log, from, this.next, 1 << 20)
+      const batches = await this.reads.read(this.log, from, this.next, 1 << 20, [])
       if (batches.length === 0) break
       for (const batch of batches) for (const { start } of iterateBatches(batch)) for (const { offset } of recordsOf(batch, start)) if (offset >= from) offsets.push(offset)
       from = offsets.at(-1)! + 1
