@@ -219,6 +219,8 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
   server.serve(listener)
   if (state.notReady === 'recovering') state.notReady = null
 
+  // Where there are topics there will be flushes and reads of tables.
+  if (journal.state.topics.size > 0) workers.warm()
   return {
     addresses: { kafka, advertised, http: http?.address ?? null },
     nodeId: node.id,

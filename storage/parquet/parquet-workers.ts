@@ -84,6 +84,11 @@ export class ParquetWorkers implements ParquetCodec {
     if (!(options.threads >= 1)) throw new RangeError('at least one thread')
   }
 
+  /** Starts a thread, which takes as long as many a job: to be called where there will be some. */
+  warm(): void {
+    if (this.#threads.size === 0 && !this.#closed) this.#start()
+  }
+
   async encode(request: EncodeRequest): Promise<EncodedFile> {
     const { batches, prompt, ...rest } = request
     return await this.#submit<EncodedFile>('encode', rest, [], batches, prompt)
