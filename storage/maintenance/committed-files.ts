@@ -27,8 +27,9 @@ export interface CommittedFilesDependencies {
 /** Bytes that are kept over all tables; what is larger than a quarter of it is looked at once and not kept. */
 const BYTES_MAX = 32 * 1024 * 1024
 const AGE_MAX_MS = 60_000
-/** How often a table without new commits of ours is looked at while files of it are kept. */
-const LOOK_EVERY_MS = 5000
+/** When a table without new commits of ours is looked at while files of it are kept; then after twice as long each time, up to the second figure. */
+const LOOK_AFTER_MS = 5000
+const LOOK_AFTER_MAX_MS = 20_000
 
 interface TableState {
   readonly topic: string
@@ -36,6 +37,8 @@ interface TableState {
   readonly files: Set<KeptFile>
   vacuums: number
   timer: Timer | null
+  /** Until the next look. */
+  lookAfterMs: number
   looking: Promise<void> | null
 }
 
@@ -67,9 +70,10 @@ export class CommittedFiles {
     if (this.#closed) return
     let state = this.#states.get(topic.id)
     if (state === undefined) {
-      state = { topic: topic.name, table: topic.table, files: new Set(), vacuums: topic.table.vacuums, timer: null, looking: null }
+      state = { topic: topic.name, table: topic.table, files: new Set(), vacuums: topic.table.vacuums, timer: null, lookAfterMs: LOOK_AFTER_MS, looking: null }
       this.#states.set(topic.id, state)
     }
+    state.lookAfterMs = LOOK_AFTER_MS
     const atMs = this.#deps.env.clock.monotonic()
     for (const { path, parquet } of files) {
       const bytes = bodyBytes(parquet)
@@ -126,19 +130,23 @@ export class CommittedFiles {
 
   #arm(topicId: string, state: TableState): void {
     if (state.timer !== null || this.#closed || this.#states.get(topicId) !== state) return
-    state.timer = this.#deps.env.clock.schedule(LOOK_EVERY_MS, () => {
+    state.timer = this.#deps.env.clock.schedule(state.lookAfterMs, () => {
       state.timer = null
       void this.#tick(topicId, state)
     })
+    state.lookAfterMs = Math.min(state.lookAfterMs * 2, LOOK_AFTER_MAX_MS)
   }
 
   async #tick(topicId: string, state: TableState): Promise<void> {
     try {
-      await state.table.catchUp(LOOK_EVERY_MS / 2)
+      await state.table.catchUp(LOOK_AFTER_MS / 2)
     } catch (error) {
       this.#deps.trouble(state.topic, 'the table could not be looked at and is looked at again', error)
     }
-    if (state.vacuums !== state.table.vacuums) await this.#look(state)
+    if (state.vacuums !== state.table.vacuums) {
+      state.lookAfterMs = LOOK_AFTER_MS
+      await this.#look(state)
+    }
     const beforeMs = this.#deps.env.clock.monotonic() - AGE_MAX_MS
     for (const file of state.files) if (file.atMs < beforeMs) this.#drop(file, state)
     if (state.files.size > 0) this.#arm(topicId, state)

@@ -78,7 +78,7 @@ const PROMPT_FILES_MAX = 16
 const GATHER_MS = 50
 const GATHER_PART = 0.1
 /** Topics that wake up within a second and are flushed as soon as that. Of ten thousand, the others share the flush interval. */
-const EARLY_PER_SECOND = 32
+const EARLY_PER_SECOND = 8
 const REPLANS_MAX = 8
 /** Batches of one commit, about: its files are held in memory whole. What is left follows in the next commit. */
 const COMMIT_BYTES_MAX = 32 * 1024 * 1024

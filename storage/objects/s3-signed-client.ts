@@ -4,7 +4,8 @@
  *
  * The payload is not part of the signature (`UNSIGNED-PAYLOAD`), so a body of many chunks goes out as it is.
  */
-import { createHash, createHmac } from 'node:crypto'
+import { createHmac, createSecretKey, hash } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import { createRequire } from 'node:module'
 import type { Dispatcher, Pool } from 'undici'
 import type { Clock, Timer } from '../env.ts'
@@ -65,7 +66,7 @@ export class S3SignedClient {
   readonly #options: SignedClientOptions
   readonly #pool: Pool
   readonly #host: string
-  #signingKey: { readonly scope: string; readonly secret: string; readonly key: Buffer } | null = null
+  #signingKey: { readonly scope: string; readonly secret: string; readonly key: KeyObject } | null = null
   /** How far the store's clock is ahead of ours. */
   #skewMs = 0
   #refresh = false
@@ -164,20 +165,20 @@ export class S3SignedClient {
     const names = Object.keys(headers).sort()
     const signed = names.join(';')
     const canonical = `${method}\n${path}\n\n${names.map((name) => `${name}:${headers[name]}\n`).join('')}\n${signed}\nUNSIGNED-PAYLOAD`
-    const hash = createHash('sha256').update(canonical).digest('hex')
     const signature = createHmac('sha256', this.#keyFor(scope, credentials.secretAccessKey))
-      .update(`AWS4-HMAC-SHA256\n${at}\n${scope}\n${hash}`)
+      .update(`AWS4-HMAC-SHA256\n${at}\n${scope}\n${hash('sha256', canonical)}`)
       .digest('hex')
     headers['authorization'] =
       `AWS4-HMAC-SHA256 Credential=${credentials.accessKeyId}/${scope}, SignedHeaders=${signed}, Signature=${signature}`
     return headers
   }
 
-  /** The key of a day, region and secret. */
-  #keyFor(scope: string, secret: string): Buffer {
+  /** The key of a day, region and secret, as what each request can use without making it first. */
+  #keyFor(scope: string, secret: string): KeyObject {
     if (this.#signingKey?.scope === scope && this.#signingKey.secret === secret) return this.#signingKey.key
-    let key: Buffer = Buffer.from(`AWS4${secret}`)
-    for (const part of scope.split('/')) key = createHmac('sha256', key).update(part).digest()
+    let bytes: Buffer = Buffer.from(`AWS4${secret}`)
+    for (const part of scope.split('/')) bytes = createHmac('sha256', bytes).update(part).digest()
+    const key = createSecretKey(bytes)
     this.#signingKey = { scope, secret, key }
     return key
   }
