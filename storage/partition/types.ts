@@ -27,7 +27,7 @@ export interface TopicLogConfig {
 /** What a merged data file holds at most: it is what retention removes at once, as Kafka does segments. */
 export interface SegmentConfig {
   readonly bytes: number
-  /** Between the newest records of the first and of any other file that went into it. */
+  /** How much later than the first the last of the files that went into it would have expired. */
   readonly ms: number
 }
 

@@ -1,17 +1,13 @@
 /** What the configs of a simulated topic mean for its logs: those that the runs use, by the names that they have in Kafka. */
 import type { TopicLogConfig } from '../../storage/partition/types.ts'
+import { logConfig } from '../support/log-config.ts'
 
 export function simulatedConfig(configs: Readonly<Record<string, string>>): Omit<TopicLogConfig, 'flushBytes' | 'flushIntervalMs'> {
   const policies = (configs['cleanup.policy'] ?? '').split(',')
   const number = (name: string, otherwise: number): number => Number(configs[name] ?? otherwise)
   return {
-    maxMessageBytes: 1_000_000,
+    ...logConfig,
     timestampType: configs['message.timestamp.type'] === 'LogAppendTime' ? 'LogAppendTime' : 'CreateTime',
-    timestampBeforeMaxMs: Number.MAX_SAFE_INTEGER,
-    timestampAfterMaxMs: Number.MAX_SAFE_INTEGER,
-    compression: 'producer',
-    segment: { bytes: 64 * 1024 * 1024, ms: 604_800_000 },
-    fileDeleteDelayMs: 60_000,
     ...(policies.includes('delete') ? { retention: { ms: number('retention.ms', -1), bytes: -1 } } : {}),
     ...(policies.includes('compact')
       ? {

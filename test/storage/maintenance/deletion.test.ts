@@ -15,6 +15,7 @@ import { TableReads } from '../../../storage/partition/table-reads.ts'
 import type { TopicLogConfig } from '../../../storage/partition/types.ts'
 import { realEnv } from '../../../src/real-env.ts'
 import { eventually } from '../../support/broker.ts'
+import { logConfig } from '../../support/log-config.ts'
 
 const parquet = new InlineParquet()
 const TOPIC = 'dGVzdC10b3BpYy1pZC0wMA'
@@ -39,15 +40,8 @@ async function startEngine(store: MemoryStore, settings: Settings = {}): Promise
       checkpoints: new InlineCheckpointEngine(),
       coldReads: (tableOf) => new TableReads({ store, parquet, tableOf, options: { cacheBytes: 1 << 20, compressionOf: () => 'none' } }),
       configOf: () => ({
-        maxMessageBytes: 1 << 20,
-        timestampType: 'CreateTime',
-        timestampBeforeMaxMs: Number.MAX_SAFE_INTEGER,
-        timestampAfterMaxMs: Number.MAX_SAFE_INTEGER,
-        compression: 'producer',
-        segment: { bytes: 64 * 1024 * 1024, ms: 604_800_000 },
-        fileDeleteDelayMs: 60_000,
+        ...logConfig,
         flushIntervalMs: settings.flushIntervalMs ?? 5,
-        flushBytes: 1 << 20,
         retention: settings.retention ?? { ms: -1, bytes: -1 },
       }),
       options: {

@@ -14,6 +14,7 @@ import { BatchMemory } from '../../../storage/partition/batch-memory.ts'
 import { TableReads } from '../../../storage/partition/table-reads.ts'
 import { realEnv } from '../../../src/real-env.ts'
 import { eventually } from '../../support/broker.ts'
+import { logConfig } from '../../support/log-config.ts'
 
 const parquet = new InlineParquet()
 const TOPIC = 'dGVzdC10b3BpYy1pZC0wMA'
@@ -34,17 +35,7 @@ async function startEngine(store: ObjectStore, troubles: string[] = [], { worker
       workers,
       checkpoints: new InlineCheckpointEngine(),
       coldReads: (tableOf) => new TableReads({ store, parquet, tableOf, options: { cacheBytes: 1 << 20, compressionOf: () => 'none' } }),
-      configOf: () => ({
-        maxMessageBytes: 1 << 20,
-        timestampType: 'CreateTime',
-        timestampBeforeMaxMs: Number.MAX_SAFE_INTEGER,
-        timestampAfterMaxMs: Number.MAX_SAFE_INTEGER,
-        compression: 'producer',
-        segment: { bytes: 64 * 1024 * 1024, ms: 604_800_000 },
-        fileDeleteDelayMs: 60_000,
-        flushIntervalMs: 10,
-        flushBytes: 1 << 20,
-      }),
+      configOf: () => logConfig,
       options: {
         nodeId: 0,
         lane: { lingerMs: 0, inflightMax: 2, segmentBytesMax: 1 << 20, bufferBytesMax: 1 << 22 },

@@ -11,21 +11,12 @@ import { StoredPartitionLog } from '../../../storage/partition/log.ts'
 import type { ColdReads, PartitionHost } from '../../../storage/partition/log.ts'
 import type { DurableOutcome, OffsetAndTimestamp, PartitionLog, ReadOutcome, TopicLogConfig } from '../../../storage/partition/types.ts'
 import { SimEnv, simEpochMs } from '../../simulation/sim-env.ts'
+import { logConfig } from '../../support/log-config.ts'
 
 export const topicId = 'AAAAAAAAAAAAAAAAAAAAAQ'
 export const lane: LaneId = { brokerId: 1, incarnation: 3 }
 
-export const config: TopicLogConfig = {
-  maxMessageBytes: 10_000,
-  timestampType: 'CreateTime',
-  timestampBeforeMaxMs: Number.MAX_SAFE_INTEGER,
-  timestampAfterMaxMs: 3_600_000,
-  compression: 'producer',
-  segment: { bytes: 64 * 1024 * 1024, ms: 604_800_000 },
-  fileDeleteDelayMs: 60_000,
-  flushIntervalMs: 1000,
-  flushBytes: 1_000_000,
-}
+export const config: TopicLogConfig = { ...logConfig, maxMessageBytes: 10_000, timestampAfterMaxMs: 3_600_000, flushIntervalMs: 1000 }
 
 export function record(text: string, timestamp = simEpochMs): RecordToEncode {
   return { timestamp, key: Buffer.from(`key of ${text}`), value: Buffer.from(text) }

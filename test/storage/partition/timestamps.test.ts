@@ -6,6 +6,7 @@ import { HotCache } from '../../../storage/partition/hot-cache.ts'
 import { StoredPartitionLog } from '../../../storage/partition/log.ts'
 import type { PartitionHost } from '../../../storage/partition/log.ts'
 import { testEnv } from '../../support/env.ts'
+import { logConfig } from '../../support/log-config.ts'
 
 function logWithoutTimeLimits(): StoredPartitionLog {
   const unused = (): never => assert.fail('not used here')
@@ -18,17 +19,7 @@ function logWithoutTimeLimits(): StoredPartitionLog {
     readLane: unused,
     cold: { read: unused, offsetForTimestamp: unused, offsetOfMaxTimestamp: unused },
   }
-  return new StoredPartitionLog(host, 'AAAAAAAAAAAAAAAAAAAAAQ', 0, 1, {
-    maxMessageBytes: 1024 * 1024,
-    timestampType: 'CreateTime',
-    timestampBeforeMaxMs: Number.MAX_SAFE_INTEGER,
-    timestampAfterMaxMs: Number.MAX_SAFE_INTEGER,
-    compression: 'producer',
-    segment: { bytes: 64 * 1024 * 1024, ms: 604_800_000 },
-    fileDeleteDelayMs: 60_000,
-    flushIntervalMs: 1000,
-    flushBytes: 1024,
-  })
+  return new StoredPartitionLog(host, 'AAAAAAAAAAAAAAAAAAAAAQ', 0, 1, logConfig)
 }
 
 test('a timestamp is taken exactly where its microseconds are a safe integer; beyond that it is INVALID_TIMESTAMP', () => {
