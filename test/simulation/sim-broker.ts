@@ -134,7 +134,7 @@ export class SimBroker {
   }
 
   #configOf(topic: TopicRecord): TopicLogConfig {
-    return { ...this.settings.topic, ...simulatedConfig(topic.configs) }
+    return { ...simulatedConfig(topic.configs), ...this.settings.topic }
   }
 
   async #maintain(store: ObjectStore, topic: TopicLogs): Promise<void> {

@@ -2,7 +2,7 @@
 import type { TopicLogConfig } from '../../storage/partition/types.ts'
 import { logConfig } from '../support/log-config.ts'
 
-export function simulatedConfig(configs: Readonly<Record<string, string>>): Omit<TopicLogConfig, 'flushBytes' | 'flushIntervalMs'> {
+export function simulatedConfig(configs: Readonly<Record<string, string>>): TopicLogConfig {
   const policies = (configs['cleanup.policy'] ?? '').split(',')
   const number = (name: string, otherwise: number): number => Number(configs[name] ?? otherwise)
   return {
