@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -36,10 +38,7 @@ func eachBalancer(t *testing.T, test func(*testing.T, []kgo.Opt)) {
 	}
 }
 
-type place struct {
-	topic     string
-	partition int32
-}
+type place = support.Place
 
 // sink gathers what the members of a group see, and complains about a record that comes twice in one generation.
 type sink struct {
@@ -65,7 +64,7 @@ func (s *sink) take(member string, generation int32, record *kgo.Record) {
 	value := string(record.Value)
 	s.values[value]++
 	if s.values[value] == 1 {
-		at := place{record.Topic, record.Partition}
+		at := support.At(record.Topic, record.Partition)
 		s.firsts[at] = append(s.firsts[at], value)
 	}
 }
@@ -96,9 +95,9 @@ func join(t *testing.T, group, name string, to *sink, each func(*kgo.Client, []*
 			for topic, numbers := range partitions {
 				for _, number := range numbers {
 					if owned {
-						m.owned[place{topic, number}] = true
+						m.owned[support.At(topic, number)] = true
 					} else {
-						delete(m.owned, place{topic, number})
+						delete(m.owned, support.At(topic, number))
 					}
 				}
 			}
@@ -160,11 +159,7 @@ func (m *member) leave() {
 func (m *member) owns() []place {
 	m.lock.Lock()
 	defer m.lock.Unlock()
-	places := []place{}
-	for at := range m.owned {
-		places = append(places, at)
-	}
-	return places
+	return slices.Collect(maps.Keys(m.owned))
 }
 
 func (m *member) told(wanted error) bool {
@@ -180,18 +175,7 @@ func (m *member) told(wanted error) bool {
 
 // shares is true when the members own so many partitions each, and none of them twice.
 func shares(members []*member, counts ...int) bool {
-	all, total := map[place]bool{}, 0
-	for n, m := range members {
-		owned := m.owns()
-		if len(owned) != counts[n] {
-			return false
-		}
-		total += len(owned)
-		for _, at := range owned {
-			all[at] = true
-		}
-	}
-	return len(all) == total
+	return support.Shares(members, (*member).owns, counts...)
 }
 
 func TestMembersShareThePartitions(t *testing.T) {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -14,10 +16,7 @@ import (
 	"github.com/IBM/sarama"
 )
 
-type place struct {
-	topic     string
-	partition int32
-}
+type place = support.Place
 
 type sight struct {
 	place
@@ -38,7 +37,7 @@ func newSink() *sink { return &sink{seen: map[sight]string{}, values: map[string
 func (s *sink) take(member string, generation int32, message *sarama.ConsumerMessage) {
 	s.Lock()
 	defer s.Unlock()
-	key := sight{place{message.Topic, message.Partition}, message.Offset, generation}
+	key := sight{support.At(message.Topic, message.Partition), message.Offset, generation}
 	if other, there := s.seen[key]; there {
 		s.twice = append(s.twice, fmt.Sprintf("%v by %s and %s", key, other, member))
 	}
@@ -113,7 +112,7 @@ func (m *member) Setup(session sarama.ConsumerGroupSession) error {
 func (m *member) Cleanup(sarama.ConsumerGroupSession) error { return nil }
 
 func (m *member) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.ConsumerGroupClaim) error {
-	at := place{claim.Topic(), claim.Partition()}
+	at := support.At(claim.Topic(), claim.Partition())
 	m.own(at, true)
 	defer m.own(at, false)
 	generation := session.GenerationID()
@@ -157,28 +156,12 @@ func (m *member) enough() bool {
 func (m *member) owns() []place {
 	m.lock.Lock()
 	defer m.lock.Unlock()
-	places := []place{}
-	for at := range m.owned {
-		places = append(places, at)
-	}
-	return places
+	return slices.Collect(maps.Keys(m.owned))
 }
 
 // shares is true when the members own so many partitions each, and none of them twice.
 func shares(members []*member, counts ...int) bool {
-	all := map[place]bool{}
-	total := 0
-	for n, m := range members {
-		owned := m.owns()
-		if len(owned) != counts[n] {
-			return false
-		}
-		total += len(owned)
-		for _, at := range owned {
-			all[at] = true
-		}
-	}
-	return len(all) == total
+	return support.Shares(members, (*member).owns, counts...)
 }
 
 var strategies = map[string]func() sarama.BalanceStrategy{
@@ -253,7 +236,7 @@ func TestMembersThatSubscribeToDifferentTopics(t *testing.T) {
 		onlyB := join(t, configOf(config.Version), group, "only-b", nil, 0, b)
 		eventually(t, "shared", func() bool {
 			for _, at := range onlyB.owns() {
-				if at.topic != b {
+				if at.Topic != b {
 					t.Fatalf("%v was not asked for", at)
 				}
 			}
