@@ -225,7 +225,11 @@ async function readStore(cold: readonly PartitionFetch[], reads: readonly Partit
       for (const [index, outcome] of outcomes.entries()) {
         if (over.aborted) return
         // The limit holds for the whole; what does not fit is read again, from the cache, by the next fetch.
-        if (outcome === null || (outcome.kind === 'records' && total > 0 && total + outcome.bytes > maxBytes)) continue
+        if (outcome === null) continue
+        if (outcome.kind === 'records' && total > 0 && total + outcome.bytes > maxBytes) {
+          releaseAll(outcome.held ?? [])
+          continue
+        }
         const read = group[index]!
         read.accept(outcome)
         total += read.bytes
