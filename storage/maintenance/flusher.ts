@@ -77,6 +77,8 @@ const PROMPT_FILES_MAX = 16
 /** How long the first batch after a pause waits for company: enough for a burst to share a file, and at most this part of the flush interval. */
 const GATHER_MS = 50
 const GATHER_PART = 0.1
+/** How far ahead of the interval a flush may be, if those before were behind: else each hiccup would put off for good what comes in a rhythm of its own. */
+const AHEAD_MS = 250
 /** Topics that wake up within a second and are flushed as soon as that. Of ten thousand, the others share the flush interval. */
 const EARLY_PER_SECOND = 8
 const REPLANS_MAX = 8
@@ -90,6 +92,7 @@ interface TopicState {
   timer: Timer | null
   dueAtMs: number
   running: Promise<void> | null
+  /** The next flush is due an interval later: when the last one began, or up to {@link AHEAD_MS} before where it was late. */
   lastStartMs: number
   /** Bytes that became durable since a flush was begun: a sum over all partitions for every batch would cost too much. */
   bytesSinceStart: number
@@ -239,7 +242,7 @@ export class Flusher {
     const { topic } = state
     const work = async (): Promise<void> => {
       await this.#slots.enter()
-      state.lastStartMs = this.#now()
+      state.lastStartMs = startForPace(state, this.#now())
       state.bytesSinceStart = 0
       let restMs = 0
       try {
@@ -519,6 +522,12 @@ interface WrittenFile {
   readonly bytes: number
   readonly rows: number
   readonly encoded: EncodedFile
+}
+
+/** One flush an interval on average, and never more than one ahead of that. */
+function startForPace({ lastStartMs, topic }: TopicState, nowMs: number): number {
+  const { flushIntervalMs } = topic.config
+  return Math.min(nowMs, Math.max(lastStartMs + flushIntervalMs, nowMs - Math.min(AHEAD_MS, flushIntervalMs)))
 }
 
 function unflushedBytes(topic: FlushableTopic): number {
