@@ -19,12 +19,14 @@ const main = existsSync(source) ? source : built
  * flushes and merges for a quarter of an hour holds twice what it uses: one place for all threads, and what is large is mapped by itself and given back.
  */
 const allocator = { MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '4194304' }
+/** The young generation of a heap, MiB: see src/heap-flags.ts. */
+const heapFlags = ['--max-semi-space-size=4']
 const allocatorIsSet = process.platform !== 'linux' || Object.keys(allocator).some(function (name) { return process.env[name] !== undefined })
 
 if (Number(process.versions.node.split('.')[0]) >= majorMin) {
   if (!allocatorIsSet && typeof process.execve === 'function') {
     // The same process, begun again; this does not return.
-    process.execve(process.execPath, [process.execPath].concat(process.execArgv, process.argv.slice(1)), Object.assign({}, process.env, allocator))
+    process.execve(process.execPath, [process.execPath].concat(heapFlags, process.execArgv, process.argv.slice(1)), Object.assign({}, process.env, allocator))
   }
   keepCompiledCode()
   void import(pathToFileURL(main).href)
@@ -49,7 +51,7 @@ function runOnPinnedNode() {
     process.exit(1)
   }
   const env = allocatorIsSet ? process.env : Object.assign({}, process.env, allocator)
-  const child = spawn(node, [fileURLToPath(import.meta.url)].concat(process.argv.slice(2)), { stdio: 'inherit', env })
+  const child = spawn(node, heapFlags.concat(fileURLToPath(import.meta.url), process.argv.slice(2)), { stdio: 'inherit', env })
   const forward = function (signal) {
     child.kill(signal)
   }
