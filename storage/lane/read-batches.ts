@@ -2,9 +2,9 @@
 import { baseOffset, batchSize, BATCH_HEADER_SIZE, computeCrc, crc, magic, MAGIC_V2 } from '../../protocol/records/batch.ts'
 import type { ObjectStore } from '../objects/object-store.ts'
 import { laneSegmentKey } from '../paths.ts'
-import type { Offset } from '../types.ts'
+import type { LogVersion, Offset } from '../types.ts'
 import { SegmentCorruptError } from './segment.ts'
-import type { LaneRef } from './types.ts'
+import type { LaneId, LaneRef } from './types.ts'
 
 const noBytes = new Uint8Array(0)
 
@@ -64,25 +64,29 @@ interface Span {
 
 /** Which ranges share a GET. Refs usually come in the order of the log; where they do not, neighbours are still found. */
 function planSpans(refs: readonly BatchRef[], gapBytesMax: number, spanBytesMax: number): Span[] {
-  const byObject = new Map<string, number[]>()
+  const byLane = new Map<LaneId, Map<LogVersion, number[]>>()
   for (const [i, { lane, seq }] of refs.entries()) {
-    const key = laneSegmentKey(lane.brokerId, lane.incarnation, seq)
-    const indexes = byObject.get(key)
-    if (indexes === undefined) byObject.set(key, [i])
+    let bySeq = byLane.get(lane)
+    if (bySeq === undefined) byLane.set(lane, (bySeq = new Map<LogVersion, number[]>()))
+    const indexes = bySeq.get(seq)
+    if (indexes === undefined) bySeq.set(seq, [i])
     else indexes.push(i)
   }
   const spans: Span[] = []
-  for (const [key, indexes] of byObject) {
-    let span: Span | null = null
-    for (const i of indexes.toSorted((a, b) => refs[a]!.start - refs[b]!.start)) {
-      const { start, end } = refs[i]!
-      if (span === null || start - span.end > gapBytesMax || end - span.start > spanBytesMax) {
-        span = { key, start, end, batchBytes: 0, indexes: [] }
-        spans.push(span)
+  for (const [lane, bySeq] of byLane) {
+    for (const [seq, indexes] of bySeq) {
+      const key = laneSegmentKey(lane.brokerId, lane.incarnation, seq)
+      let span: Span | null = null
+      for (const i of indexes.toSorted((a, b) => refs[a]!.start - refs[b]!.start)) {
+        const { start, end } = refs[i]!
+        if (span === null || start - span.end > gapBytesMax || end - span.start > spanBytesMax) {
+          span = { key, start, end, batchBytes: 0, indexes: [] }
+          spans.push(span)
+        }
+        span.end = Math.max(span.end, end)
+        span.batchBytes += end - start
+        span.indexes.push(i)
       }
-      span.end = Math.max(span.end, end)
-      span.batchBytes += end - start
-      span.indexes.push(i)
     }
   }
   return spans

@@ -20,13 +20,14 @@ import { dataFilePath } from '../paths.ts'
 import { LaneObjectMissingError } from '../lane/read-batches.ts'
 import type { LaneRef } from '../lane/types.ts'
 import { releaseAll } from '../partition/batch-memory.ts'
-import type { BatchMemory } from '../partition/batch-memory.ts'
 import type { FlushRun, StoredPartitionLog } from '../partition/log.ts'
 import type { TopicLogConfig } from '../partition/types.ts'
 import type { Offset } from '../types.ts'
 import { assertNever } from '../types.ts'
 import type { CommittedFile } from './committed-files.ts'
 import { fileStats } from './file-stats.ts'
+import { RunBatches } from './run-batches.ts'
+import type { RunBytes } from './run-batches.ts'
 
 /** A topic as the flusher sees it. */
 export interface FlushableTopic {
@@ -413,10 +414,11 @@ export class Flusher {
   async #write(topic: FlushableTopic, runs: readonly PlannedRun[], encoded?: () => void): Promise<WrittenFile[]> {
     const files: WrittenFile[] = []
     const queue = [...runs]
+    const bytes = new RunBatches(runs.map(({ run }) => run), this.#deps.readLane)
     let unencoded = runs.length
     const lane = async (): Promise<void> => {
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-        const file = await this.#writeRun(topic, next, runs.length <= PROMPT_FILES_MAX, () => {
+        const file = await this.#writeRun(topic, next, bytes, runs.length <= PROMPT_FILES_MAX, () => {
           if (--unencoded === 0) encoded?.()
         })
         if (file !== null) files.push(file)
@@ -426,16 +428,15 @@ export class Flusher {
     return files
   }
 
-  async #writeRun(topic: FlushableTopic, { log, run }: PlannedRun, prompt: boolean, done: () => void): Promise<WrittenFile | null> {
+  async #writeRun(topic: FlushableTopic, { log, run }: PlannedRun, bytes: RunBatches, prompt: boolean, done: () => void): Promise<WrittenFile | null> {
     await this.#encodes.enter()
-    const held: BatchMemory[] = []
-    let batches: Uint8Array[]
+    let runBytes: RunBytes
     let encoded: EncodedFile
     try {
-      batches = await this.#bytesOf(run, held)
+      runBytes = await bytes.of(run)
       encoded = await this.#deps.workers.encode({
         partition: log.partition,
-        batches,
+        batches: runBytes.batches,
         prompt,
         fromOffset: run.fromOffset,
         endOffset: run.endOffset,
@@ -445,30 +446,12 @@ export class Flusher {
       this.#encodes.leave()
     }
     done()
-    for (const bad of encoded.unreadable) await this.#quarantine(topic, log.partition, run, batches, bad)
-    releaseAll(held)
+    for (const bad of encoded.unreadable) await this.#quarantine(topic, log.partition, run, runBytes.batches, bad)
+    releaseAll(runBytes.held)
     if (encoded.parquet === null || encoded.rows === 0) return null
     const path = dataFilePath(log.partition, run.fromOffset, this.#deps.env.uuid())
     await this.#deps.store.put(`${topic.table.location}/${path}`, encoded.parquet)
     return { path, partition: log.partition, bytes: bodyBytes(encoded.parquet), rows: encoded.rows, encoded }
-  }
-
-  /** Memory of theirs is added to `held`, to be released. */
-  async #bytesOf(run: FlushRun, held: BatchMemory[]): Promise<Uint8Array[]> {
-    const missing = run.entries.filter((entry) => !entry.resident)
-    const read = missing.length === 0 ? [] : await this.#deps.readLane(missing.map((entry) => entry.ref!))
-    const bytes = new Map(missing.map((entry, index) => [entry, read[index]!]))
-    // An entry may have been evicted while others were read: its bytes are gone, not wrong.
-    const result: Uint8Array[] = []
-    for (const entry of run.entries) {
-      const known = bytes.get(entry)
-      if (known !== undefined) result.push(known)
-      else if (entry.resident) {
-        entry.holdMemory(held)
-        result.push(entry.bytes)
-      } else result.push((await this.#deps.readLane([entry.ref!]))[0]!)
-    }
-    return result
   }
 
   /** A batch whose checksum is right but whose inside is not: kept for people under `quarantine/`, left out of the table, never in the way. */

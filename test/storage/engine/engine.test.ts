@@ -7,6 +7,7 @@ import { laneCheckpointPrefix, lanePrefix } from '../../../storage/paths.ts'
 import { SimEnv } from '../../simulation/sim-env.ts'
 import { batchOf, offsetsOf, read } from '../partition/support.ts'
 import { TestBroker, keysOf } from './support.ts'
+import type { Gate } from './support.ts'
 
 const never = { flushIntervalMs: 1_000_000 }
 const simulated = (name: string, body: (env: SimEnv, store: MemoryStore) => Promise<void>): void => {
@@ -95,6 +96,24 @@ simulated('a purge that a crash interrupted is finished by the next start', asyn
   await TestBroker.start(env, store)
   await env.clock.sleep(61_000)
   assert.deepEqual(await keysOf(store, 'topics/'), [])
+})
+
+simulated('what left memory is read back once for all partitions of a flush', async (env, store) => {
+  const reads: string[] = []
+  const gate: Gate = (operation, key) => {
+    if (operation === 'getRange' && key.startsWith('lanes/')) reads.push(key)
+  }
+  const broker = await TestBroker.start(env, store, { gate, options: { cacheBytes: 0 }, flushIntervalMs: 10_000 })
+  const topic = await broker.createTopic('wide', 60)
+  const partitions = Array.from({ length: 60 }, (_, partition) => partition)
+  for (let n = 0; n < 5; n++) await Promise.all(partitions.map((partition) => broker.produce(topic, [`${n}`, `${n}`], partition)))
+  reads.length = 0
+  for (const partition of partitions) await broker.flushed(topic, partition)
+  const segments = new Set(reads).size
+  assert.ok(segments >= 2, 'batches of several segments were read back')
+  // The first flush of a pause may take a part of them, the next one the rest.
+  assert.ok(reads.length <= 2 * segments, `${reads.length} reads of ${segments} segments`)
+  await broker.engine.close(1000)
 })
 
 simulated('an orderly stop leaves everything in the tables, also of topics that were never flushed before', async (env, store) => {
