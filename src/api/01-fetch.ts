@@ -8,14 +8,13 @@ import { Fetch } from '../../protocol/messages/01-fetch.ts'
 import type { FetchRequest, FetchResponse } from '../../protocol/messages/01-fetch.ts'
 import { releaseAll } from '../../storage/partition/batch-memory.ts'
 import type { BatchMemory } from '../../storage/partition/batch-memory.ts'
-import type { PartitionLog, ReadOutcome, ReadSource } from '../../storage/partition/types.ts'
-import { assertNever } from '../../storage/types.ts'
 import { nextSessionEpoch, sessionKey } from '../cluster/fetch-sessions.ts'
-import type { FetchSession, SessionPartition } from '../cluster/fetch-sessions.ts'
+import type { FetchSession } from '../cluster/fetch-sessions.ts'
+import { PartitionFetch } from '../cluster/partition-fetch.ts'
+import type { Isolation, PartitionResult } from '../cluster/partition-fetch.ts'
 import type { Handler, RequestContext } from './handler.ts'
 
 type TopicResult = FetchResponse['responses'][number]
-type PartitionResult = TopicResult['partitions'][number]
 
 /** First version with an error for the whole answer. */
 const ERROR_SINCE = 7
@@ -38,18 +37,18 @@ export const fetch: Handler<FetchRequest, FetchResponse> = {
   handle(request, context) {
     const opened = openSession(request, context)
     if (opened.kind === 'error') return { errorCode: opened.errorCode, sessionId: 0, responses: [] }
-    const { wanted, session, incremental } = opened
-    const limits = {
-      isolation: request.isolationLevel === 1 ? ('readCommitted' as const) : ('readUncommitted' as const),
-      maxBytes: Math.max(0, Math.min(request.maxBytes, context.broker.config['fetch.max.bytes'])),
-    }
-    const reads = wanted.map((partition) => new PartitionFetch(partition, limits.isolation, context))
+    const { reads, session, incremental } = opened
+    const maxBytes = Math.max(0, Math.min(request.maxBytes, context.broker.config['fetch.max.bytes']))
     const finish = (): FetchResponse => respond(reads, session, incremental, context)
-    // Nobody is left to read for: the connection closes after the answers that it owes.
-    if (context.signal.aborted) return finish()
-    const cold = readMemory(reads, limits.maxBytes)
-    if (cold === null && isSatisfied(reads, request, limits.maxBytes)) return finish()
-    return waitFor(reads, cold, request, limits.maxBytes, context).then(finish)
+    const give = (): FetchResponse | Promise<FetchResponse> => {
+      begin(reads, request.isolationLevel === 1 ? 'readCommitted' : 'readUncommitted', context)
+      // Nobody is left to read for: the connection closes after the answers that it owes.
+      if (context.signal.aborted) return finish()
+      const cold = readMemory(reads, maxBytes)
+      if (cold === null && isSatisfied(reads, request, maxBytes)) return finish()
+      return waitFor(reads, cold, request, maxBytes, context).then(finish)
+    }
+    return session === null ? give() : inSession(session, reads, give)
   },
 
   onError(request, errorCode, { apiVersion }) {
@@ -63,123 +62,6 @@ export const fetch: Handler<FetchRequest, FetchResponse> = {
   },
 }
 
-// ---- one partition --------------------------------------------------------------------------------------------------------------
-
-class PartitionFetch {
-  readonly wanted: SessionPartition
-  readonly log: PartitionLog | null
-  readonly #isolation: 'readCommitted' | 'readUncommitted'
-  errorCode = 0
-  diverging: { epoch: number; endOffset: number } | null = null
-  chunks: readonly Uint8Array[] = []
-  /** Memory of the chunks. */
-  held: readonly BatchMemory[] = []
-  bytes = 0
-  source: ReadSource = 'memory'
-  /** Moved since it was read. */
-  stale = false
-
-  constructor(wanted: SessionPartition, isolation: 'readCommitted' | 'readUncommitted', context: RequestContext) {
-    this.wanted = wanted
-    this.#isolation = isolation
-    const { topics } = context.broker
-    const byId = context.apiVersion >= TOPIC_IDS_SINCE
-    const topic = byId ? topics.byId(wanted.topicId) : topics.byName(wanted.topic)
-    this.log = topic === null ? null : topics.partition(topic.id, wanted.partition)
-    if (this.log === null) {
-      this.errorCode = topic === null && byId ? KafkaError.UNKNOWN_TOPIC_ID : KafkaError.UNKNOWN_TOPIC_OR_PARTITION
-      return
-    }
-    this.errorCode = epochProblem(this.log, wanted)
-    if (this.errorCode === 0 && wanted.lastFetchedEpoch >= 0) this.#checkDivergence(this.log)
-  }
-
-  get finished(): boolean {
-    return this.errorCode !== 0 || this.diverging !== null
-  }
-
-  forget(): void {
-    this.stale = false
-    this.chunks = []
-    releaseAll(this.held)
-    this.held = []
-    this.bytes = 0
-  }
-
-  /** Whether `read` would have to ask the store. */
-  get isCold(): boolean {
-    return this.log !== null && !this.finished && this.log.readsStore(this.wanted.fetchOffset)
-  }
-
-  read(maxBytes: number, atLeastOne: boolean): ReadOutcome | Promise<ReadOutcome> | null {
-    if (this.log === null || this.finished) return null
-    return this.log.read({
-      fromOffset: this.wanted.fetchOffset,
-      maxBytes: Math.min(maxBytes, Math.max(0, this.wanted.maxBytes)),
-      atLeastOne,
-      isolation: this.#isolation,
-    })
-  }
-
-  accept(outcome: ReadOutcome): void {
-    switch (outcome.kind) {
-      case 'records':
-        this.chunks = outcome.chunks
-        this.held = outcome.held ?? []
-        this.bytes = outcome.bytes
-        this.source = outcome.source
-        return
-      case 'outOfRange':
-        this.errorCode = KafkaError.OFFSET_OUT_OF_RANGE
-        return
-      case 'unavailable':
-        this.errorCode = KafkaError.KAFKA_STORAGE_ERROR
-        return
-      case 'notLeader':
-        this.errorCode = KafkaError.NOT_LEADER_OR_FOLLOWER
-        return
-      case 'deleted':
-        this.errorCode = KafkaError.UNKNOWN_TOPIC_OR_PARTITION
-        return
-      default:
-        assertNever(outcome)
-    }
-  }
-
-  result(readCommitted: boolean): PartitionResult {
-    const { log, wanted } = this
-    const known = log !== null && (this.errorCode === 0 || this.errorCode === KafkaError.OFFSET_OUT_OF_RANGE)
-    return {
-      partitionIndex: wanted.partition,
-      errorCode: this.errorCode,
-      highWatermark: known ? log.highWatermark : -1,
-      lastStableOffset: known ? log.lastStableOffset : -1,
-      logStartOffset: known ? log.logStartOffset : -1,
-      abortedTransactions: readCommitted && known ? [] : null,
-      records: this.chunks,
-      ...(this.diverging === null ? {} : { divergingEpoch: this.diverging }),
-    }
-  }
-
-  get readCommitted(): boolean {
-    return this.#isolation === 'readCommitted'
-  }
-
-  #checkDivergence(log: PartitionLog): void {
-    const end = log.endOffsetForEpoch(this.wanted.lastFetchedEpoch)
-    if (end === null) this.errorCode = KafkaError.OFFSET_OUT_OF_RANGE
-    else if (end.leaderEpoch < this.wanted.lastFetchedEpoch || end.endOffset < this.wanted.fetchOffset) {
-      this.diverging = { epoch: end.leaderEpoch, endOffset: end.endOffset }
-    }
-  }
-}
-
-export function epochProblem(log: PartitionLog, wanted: { readonly currentLeaderEpoch: number }): number {
-  if (wanted.currentLeaderEpoch < 0) return 0
-  if (wanted.currentLeaderEpoch < log.leaderEpoch) return KafkaError.FENCED_LEADER_EPOCH
-  return wanted.currentLeaderEpoch > log.leaderEpoch ? KafkaError.UNKNOWN_LEADER_EPOCH : 0
-}
-
 // ---- reading and waiting --------------------------------------------------------------------------------------------------------
 
 /**
@@ -189,12 +71,12 @@ export function epochProblem(log: PartitionLog, wanted: { readonly currentLeader
 function readMemory(reads: readonly PartitionFetch[], maxBytes: number): PartitionFetch[] | null {
   let total = 0
   for (const read of reads) {
-    if (read.stale) read.forget()
+    read.forgetStale()
     total += read.bytes
   }
   const cold: PartitionFetch[] = []
   for (const read of reads) {
-    if (read.bytes > 0 || read.finished) continue
+    if (read.bytes > 0 || read.finished || read.isAtEnd) continue
     if (total >= maxBytes && total > 0) break
     if (read.isCold) {
       cold.push(read)
@@ -281,13 +163,11 @@ async function waitFor(
   let wake: (() => void) | null = null
   let moved = false
   // From before the first read ends: what moves while the store is read must not be waited for once more.
-  const unsubscribe = reads.map((read) =>
-    read.log?.onAdvance(() => {
-      read.stale = true
-      moved = true
-      wake?.()
-    }),
-  )
+  const onMoved = (): void => {
+    moved = true
+    wake?.()
+  }
+  for (const read of reads) read.watch(onMoved)
   const giveUp = (): void => wake?.()
   signal.addEventListener('abort', giveUp, { once: true })
   try {
@@ -318,7 +198,7 @@ async function waitFor(
   } finally {
     // The signal lives as long as the connection: what is left on it would pile up with every fetch.
     signal.removeEventListener('abort', giveUp)
-    for (const stop of unsubscribe) stop?.()
+    for (const read of reads) read.unwatch()
   }
 }
 
@@ -326,7 +206,7 @@ async function waitFor(
 
 type Opened =
   | { readonly kind: 'error'; readonly errorCode: number }
-  | { readonly kind: 'open'; readonly wanted: SessionPartition[]; readonly session: FetchSession | null; readonly incremental: boolean }
+  | { readonly kind: 'open'; readonly reads: readonly PartitionFetch[]; readonly session: FetchSession | null; readonly incremental: boolean }
 
 function openSession(request: FetchRequest, context: RequestContext): Opened {
   const { fetchSessions } = context.broker
@@ -334,100 +214,101 @@ function openSession(request: FetchRequest, context: RequestContext): Opened {
   const { sessionId, sessionEpoch } = request
   if (sessionEpoch === FINAL_EPOCH || sessionEpoch === INITIAL_EPOCH) {
     if (sessionId !== 0) fetchSessions.remove(sessionId)
-    const partitions = new Map<string, SessionPartition>()
+    const partitions = new Map<string, PartitionFetch>()
     addPartitions(partitions, request, usesTopicIds)
-    const wanted = [...partitions.values()]
     const session = sessionEpoch === INITIAL_EPOCH ? fetchSessions.create(usesTopicIds, partitions) : null
-    return { kind: 'open', wanted, session, incremental: false }
+    return { kind: 'open', reads: [...partitions.values()], session, incremental: false }
   }
   const session = fetchSessions.get(sessionId)
   if (session === null) return { kind: 'error', errorCode: KafkaError.FETCH_SESSION_ID_NOT_FOUND }
   if (session.usesTopicIds !== usesTopicIds) return { kind: 'error', errorCode: KafkaError.FETCH_SESSION_TOPIC_ID_ERROR }
-  if (sessionEpoch !== session.epoch) return { kind: 'error', errorCode: KafkaError.INVALID_FETCH_SESSION_EPOCH }
+  // A session answers one fetch after the other; a client that asks on a second connection has lost the first one, and begins anew.
+  if (sessionEpoch !== session.epoch || session.busy) return { kind: 'error', errorCode: KafkaError.INVALID_FETCH_SESSION_EPOCH }
   session.epoch = nextSessionEpoch(session.epoch)
   for (const topic of request.forgottenTopicsData) {
     for (const partition of topic.partitions) session.partitions.delete(sessionKey(usesTopicIds ? topic.topicId : topic.topic, partition))
   }
   addPartitions(session.partitions, request, usesTopicIds)
-  if (session.partitions.size > 0) return { kind: 'open', wanted: [...session.partitions.values()], session, incremental: true }
+  if (session.partitions.size > 0) return { kind: 'open', reads: [...session.partitions.values()], session, incremental: true }
   // Forgetting the last partition ends the session.
   fetchSessions.remove(session.id)
-  return { kind: 'open', wanted: [], session: null, incremental: false }
+  return { kind: 'open', reads: [], session: null, incremental: false }
 }
 
-function addPartitions(partitions: Map<string, SessionPartition>, request: FetchRequest, usesTopicIds: boolean): void {
+function addPartitions(partitions: Map<string, PartitionFetch>, request: FetchRequest, usesTopicIds: boolean): void {
   for (const topic of request.topics) {
     for (const asked of topic.partitions) {
       const key = sessionKey(usesTopicIds ? topic.topicId : topic.topic, asked.partition)
       const known = partitions.get(key)
-      if (known === undefined) {
-        partitions.set(key, {
-          topicId: topic.topicId,
-          topic: topic.topic,
-          partition: asked.partition,
-          fetchOffset: asked.fetchOffset,
-          maxBytes: asked.partitionMaxBytes,
-          currentLeaderEpoch: asked.currentLeaderEpoch,
-          lastFetchedEpoch: asked.lastFetchedEpoch,
-          highWatermark: -1,
-          lastStableOffset: -1,
-          logStartOffset: -1,
-          hadError: true,
-        })
-        continue
-      }
-      known.fetchOffset = asked.fetchOffset
-      known.maxBytes = asked.partitionMaxBytes
-      known.currentLeaderEpoch = asked.currentLeaderEpoch
-      known.lastFetchedEpoch = asked.lastFetchedEpoch
+      if (known === undefined) partitions.set(key, new PartitionFetch(key, topic.topicId, topic.topic, asked))
+      else known.ask(asked)
     }
   }
 }
 
+/** Finds the partitions as they are now. */
+function begin(reads: readonly PartitionFetch[], isolation: Isolation, context: RequestContext): void {
+  const { topics } = context.broker
+  const byId = context.apiVersion >= TOPIC_IDS_SINCE
+  let name: string | null = null
+  let topic: ReturnType<typeof topics.byId> = null
+  for (const read of reads) {
+    // Partitions of a topic usually come together.
+    const wanted = byId ? read.topicId : read.topic
+    if (wanted !== name) {
+      name = wanted
+      topic = byId ? topics.byId(wanted) : topics.byName(wanted)
+    }
+    const log = topic === null ? null : topics.partition(topic.id, read.partition)
+    read.begin(log, topic === null && byId ? KafkaError.UNKNOWN_TOPIC_ID : KafkaError.UNKNOWN_TOPIC_OR_PARTITION, isolation)
+  }
+}
+
+/** Nobody else uses the partitions of the session meanwhile, and nothing is left in them if something goes wrong. */
+function inSession(
+  session: FetchSession, reads: readonly PartitionFetch[], give: () => FetchResponse | Promise<FetchResponse>,
+): FetchResponse | Promise<FetchResponse> {
+  const failed = (error: unknown): never => {
+    for (const read of reads) read.forget()
+    throw error
+  }
+  session.busy = true
+  try {
+    const answer = give()
+    if (!(answer instanceof Promise)) {
+      session.busy = false
+      return answer
+    }
+    return answer.catch(failed).finally(() => {
+      session.busy = false
+    })
+  } catch (error) {
+    session.busy = false
+    return failed(error)
+  }
+}
+
 function respond(reads: readonly PartitionFetch[], session: FetchSession | null, incremental: boolean, context: RequestContext): FetchResponse {
+  const { metrics } = context.broker
   const responses: TopicResult[] = []
   let last: TopicResult | null = null
   const held: BatchMemory[] = []
   for (const read of reads) {
-    const result = read.result(read.readCommitted)
-    const news = isNews(read, result)
-    if (session !== null) remember(session, read, result)
-    if (incremental && !news) continue
-    const { topic, topicId } = read.wanted
+    const { bytes, source } = read
+    const result = read.take(incremental, held)
+    if (result === null) continue
+    const { topic, topicId } = read
     if (last === null || last.topic !== topic || last.topicId !== topicId) {
       last = { topic, topicId, partitions: [] }
       responses.push(last)
     }
     ;(last.partitions as PartitionResult[]).push(result)
-    if (read.bytes === 0) continue
-    for (const memory of read.held) held.push(memory)
-    context.broker.metrics.fetched(topic, read.bytes)
-    context.broker.metrics.read(read.source, read.bytes)
+    if (bytes === 0) continue
+    // A partition that had data goes to the end, so that a busy one does not starve the others of a limited answer.
+    if (session?.partitions.delete(read.key) === true) session.partitions.set(read.key, read)
+    metrics.fetched(topic, bytes)
+    metrics.read(source, bytes)
   }
   if (held.length > 0) context.whenSent(() => releaseAll(held))
   return { errorCode: 0, sessionId: session?.id ?? 0, responses }
-}
-
-function isNews(read: PartitionFetch, result: PartitionResult): boolean {
-  const { wanted } = read
-  return (
-    read.bytes > 0 ||
-    read.finished ||
-    wanted.hadError ||
-    result.highWatermark !== wanted.highWatermark ||
-    result.lastStableOffset !== wanted.lastStableOffset ||
-    result.logStartOffset !== wanted.logStartOffset
-  )
-}
-
-function remember(session: FetchSession, read: PartitionFetch, result: PartitionResult): void {
-  const { wanted } = read
-  wanted.highWatermark = result.highWatermark
-  wanted.lastStableOffset = result.lastStableOffset ?? -1
-  wanted.logStartOffset = result.logStartOffset ?? -1
-  wanted.hadError = read.finished
-  if (read.bytes === 0) return
-  // A partition that had data goes to the end, so that a busy one does not starve the others of a limited answer.
-  const key = sessionKey(session.usesTopicIds ? wanted.topicId : wanted.topic, wanted.partition)
-  if (session.partitions.delete(key)) session.partitions.set(key, wanted)
 }

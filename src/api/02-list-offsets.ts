@@ -6,7 +6,7 @@ import { KafkaError } from '../../protocol/errors.ts'
 import { ListOffsets } from '../../protocol/messages/02-list-offsets.ts'
 import type { ListOffsetsRequest, ListOffsetsResponse } from '../../protocol/messages/02-list-offsets.ts'
 import type { OffsetAndTimestamp, PartitionLog } from '../../storage/partition/types.ts'
-import { epochProblem } from './01-fetch.ts'
+import { epochProblem } from '../cluster/partition-fetch.ts'
 import type { Handler, RequestContext } from './handler.ts'
 
 type AskedPartition = ListOffsetsRequest['topics'][number]['partitions'][number]
@@ -69,7 +69,7 @@ export const listOffsets: Handler<ListOffsetsRequest, ListOffsetsResponse> = {
 async function answer(asked: AskedPartition, log: PartitionLog | null, readCommitted: boolean, context: RequestContext): Promise<PartitionResult> {
   const { partitionIndex, timestamp } = asked
   if (log === null) return { partitionIndex, errorCode: KafkaError.UNKNOWN_TOPIC_OR_PARTITION }
-  const epoch = epochProblem(log, asked)
+  const epoch = epochProblem(log, asked.currentLeaderEpoch)
   if (epoch !== 0) return { partitionIndex, errorCode: epoch }
   if (timestamp < 0 && !(context.apiVersion >= (SINCE[timestamp] ?? Infinity))) return { partitionIndex, errorCode: KafkaError.UNSUPPORTED_VERSION }
   const { leaderEpoch } = log

@@ -3,7 +3,7 @@
 import { KafkaError } from '../../protocol/errors.ts'
 import { OffsetForLeaderEpoch } from '../../protocol/messages/23-offset-for-leader-epoch.ts'
 import type { OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse } from '../../protocol/messages/23-offset-for-leader-epoch.ts'
-import { epochProblem } from './01-fetch.ts'
+import { epochProblem } from '../cluster/partition-fetch.ts'
 import type { Handler } from './handler.ts'
 
 export const offsetForLeaderEpoch: Handler<OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse> = {
@@ -20,7 +20,7 @@ export const offsetForLeaderEpoch: Handler<OffsetForLeaderEpochRequest, OffsetFo
             const { partition } = asked
             const log = topic === null ? null : context.broker.topics.partition(topic.id, partition)
             if (log === null) return { partition, errorCode: KafkaError.UNKNOWN_TOPIC_OR_PARTITION }
-            const errorCode = epochProblem(log, asked)
+            const errorCode = epochProblem(log, asked.currentLeaderEpoch)
             if (errorCode !== 0) return { partition, errorCode }
             const end = log.endOffsetForEpoch(asked.leaderEpoch)
             return end === null ? { partition } : { partition, leaderEpoch: end.leaderEpoch, endOffset: end.endOffset }

@@ -3,29 +3,16 @@
  * an answer only what has news. Bounded by `max.incremental.fetch.session.cache.slots`.
  */
 import type { Env } from '../../storage/env.ts'
-
-export interface SessionPartition {
-  readonly topicId: string
-  readonly topic: string
-  readonly partition: number
-  fetchOffset: number
-  maxBytes: number
-  currentLeaderEpoch: number
-  lastFetchedEpoch: number
-  /** What the client was told last; a difference makes the partition part of the next answer. */
-  highWatermark: number
-  lastStableOffset: number
-  logStartOffset: number
-  /** An error is repeated until it is gone. */
-  hadError: boolean
-}
+import type { PartitionFetch } from './partition-fetch.ts'
 
 export interface FetchSession {
   readonly id: number
   readonly usesTopicIds: boolean
-  readonly partitions: Map<string, SessionPartition>
+  readonly partitions: Map<string, PartitionFetch>
   epoch: number
   lastUsedMs: number
+  /** A fetch of it is being answered. */
+  busy: boolean
 }
 
 /** A session that was used this recently is not pushed out by another one (min.incremental.fetch.session.eviction.ms). */
@@ -48,7 +35,7 @@ export class FetchSessions {
   }
 
   /** A new session, or null when there is no slot to be had: the client then gets full answers. */
-  create(usesTopicIds: boolean, partitions: Map<string, SessionPartition>): FetchSession | null {
+  create(usesTopicIds: boolean, partitions: Map<string, PartitionFetch>): FetchSession | null {
     const nowMs = this.#env.clock.monotonic()
     if (this.#sessions.size >= this.#slotsMax) {
       const oldest = this.#sessions.values().next().value
@@ -57,7 +44,7 @@ export class FetchSessions {
     }
     let id = 0
     while (id === 0 || this.#sessions.has(id)) id = 1 + Math.floor(this.#env.random() * (INT32_MAX - 1))
-    const session: FetchSession = { id, usesTopicIds, partitions, epoch: 1, lastUsedMs: nowMs }
+    const session: FetchSession = { id, usesTopicIds, partitions, epoch: 1, lastUsedMs: nowMs, busy: false }
     this.#sessions.set(id, session)
     return session
   }

@@ -54,10 +54,10 @@ const flushSeconds = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60]
 
 export class Metrics implements RequestObserver, ConnectionObserver, LaneObserver {
   readonly registry = new Registry()
-  readonly #requests = this.#counter('bayou_requests_total', 'Requests answered, by API and first error', ['api', 'error'])
+  readonly #requests = this.#tallied('bayou_requests_total', 'Requests answered, by API and first error', ['api', 'error'])
   readonly #requestSeconds = this.#histogram('bayou_request_seconds', 'From a whole request to its answer', requestSeconds, ['api'])
-  readonly #requestBytes = this.#counter('bayou_request_bytes_total', 'Bytes of requests', ['api'])
-  readonly #responseBytes = this.#counter('bayou_response_bytes_total', 'Bytes of answers', ['api'])
+  readonly #requestBytes = this.#tallied('bayou_request_bytes_total', 'Bytes of requests', ['api'])
+  readonly #responseBytes = this.#tallied('bayou_response_bytes_total', 'Bytes of answers', ['api'])
   readonly #clientMetric = new Gauge({
     name: 'bayou_client_metric',
     help: 'What clients pushed last (KIP-714), by client id, name and attributes',
@@ -67,11 +67,11 @@ export class Metrics implements RequestObserver, ConnectionObserver, LaneObserve
   readonly #clientSeries = new Map<string, readonly [client: string, name: string, attributes: string]>()
   readonly #connections = this.#gauge('bayou_connections', 'Open client connections')
   readonly #connectionsRefused = this.#counter('bayou_connections_refused_total', 'Connections closed as they arrived', ['reason'])
-  readonly #producedBytes = this.#counter('bayou_produced_bytes_total', 'Bytes of record batches from producers', ['topic'])
-  readonly #producedRecords = this.#counter('bayou_produced_records_total', 'Records from producers', ['topic'])
-  readonly #fetchedBytes = this.#counter('bayou_fetched_bytes_total', 'Bytes of record batches to consumers', ['topic'])
-  readonly #reads = this.#counter('bayou_reads_total', 'Reads of record batches by where they came from', ['source'])
-  readonly #readBytes = this.#counter('bayou_read_bytes_total', 'Bytes of record batches by where they came from', ['source'])
+  readonly #producedBytes = this.#tallied('bayou_produced_bytes_total', 'Bytes of record batches from producers', ['topic'])
+  readonly #producedRecords = this.#tallied('bayou_produced_records_total', 'Records from producers', ['topic'])
+  readonly #fetchedBytes = this.#tallied('bayou_fetched_bytes_total', 'Bytes of record batches to consumers', ['topic'])
+  readonly #reads = this.#tallied('bayou_reads_total', 'Reads of record batches by where they came from', ['source'])
+  readonly #readBytes = this.#tallied('bayou_read_bytes_total', 'Bytes of record batches by where they came from', ['source'])
   readonly #laneSegments = this.#counter('bayou_lane_segments_total', 'Write-ahead segments that became durable')
   readonly #laneBytes = this.#counter('bayou_lane_bytes_total', 'Bytes of write-ahead segments')
   readonly #laneBatches = this.#counter('bayou_lane_batches_total', 'Record batches in write-ahead segments')
@@ -90,6 +90,11 @@ export class Metrics implements RequestObserver, ConnectionObserver, LaneObserve
   readonly #offsetCommits = this.#counter('bayou_group_offset_commits_total', 'Offsets committed, one for each partition')
   readonly #offsetExpirations = this.#counter('bayou_group_offset_expirations_total', 'Committed offsets that expired')
   readonly #groupLoadSeconds = this.#histogram('bayou_group_load_seconds', 'Time to load one partition of __consumer_offsets', flushSeconds)
+  readonly #readsBy: Readonly<Record<ReadSource, { readonly reads: Tally; readonly bytes: Tally }>> = {
+    memory: { reads: this.#reads.labels('memory'), bytes: this.#readBytes.labels('memory') },
+    lane: { reads: this.#reads.labels('lane'), bytes: this.#readBytes.labels('lane') },
+    table: { reads: this.#reads.labels('table'), bytes: this.#readBytes.labels('table') },
+  }
   readonly #apis = new Map<string, ApiMetrics>()
   readonly #topics = new Map<string, TopicMetrics>()
 
@@ -114,10 +119,10 @@ export class Metrics implements RequestObserver, ConnectionObserver, LaneObserve
       count = this.#requests.labels(api, errorName(errorCode))
       metrics.errors.set(errorCode, count)
     }
-    count.inc()
+    count.add(1)
     metrics.seconds.observe(seconds)
-    metrics.requestBytes.inc(requestBytes)
-    metrics.responseBytes.inc(responseBytes)
+    metrics.requestBytes.add(requestBytes)
+    metrics.responseBytes.add(responseBytes)
   }
 
   connectionOpened(): void {
@@ -135,19 +140,20 @@ export class Metrics implements RequestObserver, ConnectionObserver, LaneObserve
   /** A record batch that was taken from a producer. */
   produced(topic: string, bytes: number, records: number): void {
     const metrics = this.#topic(topic)
-    metrics.producedBytes.inc(bytes)
-    metrics.producedRecords.inc(records)
+    metrics.producedBytes.add(bytes)
+    metrics.producedRecords.add(records)
   }
 
   /** Record batches that are sent to a consumer. */
   fetched(topic: string, bytes: number): void {
-    this.#topic(topic).fetchedBytes.inc(bytes)
+    this.#topic(topic).fetchedBytes.add(bytes)
   }
 
   /** One read of a partition, by the slowest place that it needed. */
   read(source: ReadSource, bytes: number): void {
-    this.#reads.labels(source).inc()
-    this.#readBytes.labels(source).inc(bytes)
+    const metrics = this.#readsBy[source]
+    metrics.reads.add(1)
+    metrics.bytes.add(bytes)
   }
 
   segmentWritten(bytes: number, batches: number, millis: number): void {
@@ -239,6 +245,10 @@ export class Metrics implements RequestObserver, ConnectionObserver, LaneObserve
     return new Counter({ name, help, labelNames, registers: [this.registry] })
   }
 
+  #tallied(name: string, help: string, labelNames: readonly string[]): TalliedCounter {
+    return new TalliedCounter(name, help, labelNames, this.registry)
+  }
+
   #gauge(name: string, help: string): Gauge {
     return new Gauge({ name, help, registers: [this.registry] })
   }
@@ -248,15 +258,59 @@ export class Metrics implements RequestObserver, ConnectionObserver, LaneObserve
   }
 }
 
+/** A counter for what happens with every request or batch: labels are looked up once, and what was counted is handed on when somebody asks for it. */
+class TalliedCounter {
+  readonly #counter: Counter
+  readonly #tallies: Tally[] = []
+
+  constructor(name: string, help: string, labelNames: readonly string[], registry: Registry) {
+    this.#counter = new Counter({
+      name,
+      help,
+      labelNames,
+      registers: [registry],
+      collect: () => {
+        for (const tally of this.#tallies) tally.settle()
+      },
+    })
+  }
+
+  /** To be kept by whoever counts. */
+  labels(...values: string[]): Tally {
+    const tally = new Tally(this.#counter.labels(...values))
+    this.#tallies.push(tally)
+    return tally
+  }
+}
+
+class Tally {
+  readonly #counter: Counter.Internal
+  #pending = 0
+
+  constructor(counter: Counter.Internal) {
+    this.#counter = counter
+  }
+
+  add(count: number): void {
+    this.#pending += count
+  }
+
+  settle(): void {
+    // Also nothing, so that the series is there before the first.
+    this.#counter.inc(this.#pending)
+    this.#pending = 0
+  }
+}
+
 interface ApiMetrics {
   readonly seconds: Histogram.Internal<string>
-  readonly requestBytes: Counter.Internal
-  readonly responseBytes: Counter.Internal
-  readonly errors: Map<number, Counter.Internal>
+  readonly requestBytes: Tally
+  readonly responseBytes: Tally
+  readonly errors: Map<number, Tally>
 }
 
 interface TopicMetrics {
-  readonly producedBytes: Counter.Internal
-  readonly producedRecords: Counter.Internal
-  readonly fetchedBytes: Counter.Internal
+  readonly producedBytes: Tally
+  readonly producedRecords: Tally
+  readonly fetchedBytes: Tally
 }

@@ -48,6 +48,9 @@ const backlogBytesMin = 64 * 1024 * 1024
 const LANES_AT_ONCE = 8
 const TABLES_AT_ONCE = 16
 
+/** A checkpoint that took long, since many batches wait to be flushed, is followed by as many times as long without one. */
+const CHECKPOINT_RESTS = 10
+const CHECKPOINT_REST_MAX_MS = 30_000
 /** How long checkpoints are encoded in one turn of the event loop. */
 const ENCODING_TURN_MS = 3
 
@@ -473,19 +476,23 @@ export class StorageEngine implements PartitionHost {
 
   #startLoops(): void {
     const { options, observer } = this.#deps
-    const every = async (ms: number, task: () => Promise<void>): Promise<void> => {
+    const { clock } = this.env
+    const every = async (ms: number, task: () => Promise<void>, restAfter = (_tookMs: number) => 0): Promise<void> => {
+      let restMs = ms
       while (!this.#stop.signal.aborted) {
-        await this.env.clock.sleep(ms, this.#stop.signal)
+        await clock.sleep(restMs, this.#stop.signal)
         if (this.#stop.signal.aborted) return
+        const startedMs = clock.monotonic()
         try {
           await task()
         } catch (error) {
           observer.warn('a background task failed and will be tried again', { err: error })
         }
+        restMs = Math.max(ms, restAfter(clock.monotonic() - startedMs))
       }
     }
     this.#loops.push(
-      every(options.checkpointIntervalMs, () => this.checkpoint()),
+      every(options.checkpointIntervalMs, () => this.checkpoint(), (tookMs) => Math.min(CHECKPOINT_RESTS * tookMs, CHECKPOINT_REST_MAX_MS)),
       every(options.journalPollMs, () => this.#pollJournal()),
     )
     const { retentionCheckIntervalMs, cleanerBackoffMs } = options

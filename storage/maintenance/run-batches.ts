@@ -54,7 +54,7 @@ export class RunBatches {
     const refs: LaneRef[] = []
     const places: { readonly batches: Uint8Array[]; readonly at: number }[] = []
     for (const run of runs) {
-      const bytes: RunBytes = { batches: new Array<Uint8Array>(run.entries.length), held: [] }
+      const bytes: RunBytes = { batches: [], held: [] }
       for (const [at, entry] of run.entries.entries()) {
         if (entry.resident) {
           entry.holdMemory(bytes.held)

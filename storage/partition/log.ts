@@ -121,7 +121,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
   #entries: BatchEntry[] = []
   #head = 0
   #waiters: Waiter[] = []
-  readonly #listeners = new Set<() => void>()
+  readonly #listeners: (() => void)[] = []
   #advanceScheduled = false
   #unflushedBytes = 0
   #oldestUnflushedMs: number | null = null
@@ -261,7 +261,8 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     const waiters = this.#waiters
     let at = waiters.length
     while (at > 0 && waiters[at - 1]!.lastOffset > lastOffset) at--
-    waiters.splice(at, 0, { lastOffset, done })
+    if (at === waiters.length) waiters.push({ lastOffset, done })
+    else waiters.splice(at, 0, { lastOffset, done })
   }
 
   batchDurable(entry: BatchEntry): void {
@@ -308,7 +309,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     const waiters = this.#waiters
     this.#waiters = []
     for (const waiter of waiters) waiter.done(waiter.lastOffset < this.#highWatermark ? 'durable' : state)
-    for (const listener of Array.from(this.#listeners)) listener()
+    for (const listener of this.#listeners) listener()
   }
 
   /** Wakes waiters and listeners once per segment, not once per batch. */
@@ -320,15 +321,21 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
       const waiters = this.#waiters
       let count = 0
       while (count < waiters.length && waiters[count]!.lastOffset < this.#highWatermark) count++
-      const ready = waiters.splice(0, count)
-      for (const waiter of ready) waiter.done('durable')
-      for (const listener of Array.from(this.#listeners)) listener()
+      if (count > 0) for (const waiter of waiters.splice(0, count)) waiter.done('durable')
+      for (const listener of this.#listeners) listener()
     })
   }
 
-  onAdvance(listener: () => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+  onAdvance(listener: () => void): void {
+    this.#listeners.push(listener)
+  }
+
+  offAdvance(listener: () => void): void {
+    // An array, since most partitions have one listener, which comes and goes with each fetch.
+    const at = this.#listeners.indexOf(listener)
+    if (at < 0) return
+    const last = this.#listeners.pop()!
+    if (at < this.#listeners.length) this.#listeners[at] = last
   }
 
   // ---- read -------------------------------------------------------------------------------------------------------------------
@@ -346,6 +353,11 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     if (entry === undefined || entry.lastOffset >= limit) return NOTHING
     if (!entry.resident) return this.#readLane(request, at, limit)
     return this.#readMemory(request, at, limit)
+  }
+
+  isAtEnd(fromOffset: Offset, isolation: ReadRequest['isolation']): boolean {
+    if (this.#state !== 'open' || fromOffset < this.#logStart || fromOffset > this.#logEnd) return false
+    return fromOffset >= (isolation === 'readCommitted' ? this.lastStableOffset : this.#highWatermark)
   }
 
   readsStore(fromOffset: Offset): boolean {

@@ -131,6 +131,8 @@ export interface PartitionLog {
   whenDurable(lastOffset: Offset, done: (outcome: DurableOutcome) => void): void
   /** Synchronous where the records are in memory. */
   read(request: ReadRequest): ReadOutcome | Promise<ReadOutcome>
+  /** Whether a read from here gives no records and no error, as things are now. */
+  isAtEnd(fromOffset: Offset, isolation: ReadRequest['isolation']): boolean
   /** Whether a read from here would have to ask the store, as things are now. */
   readsStore(fromOffset: Offset): boolean
   /** The first record whose timestamp is at or after the target, in log order; null when there is none. */
@@ -141,6 +143,8 @@ export interface PartitionLog {
   endOffsetForEpoch(leaderEpoch: number): EpochEnd | null
   /** Leader epoch under which the record at `offset` was written, -1 when the history does not say. */
   epochOf(offset: Offset): number
-  /** Calls `listener` whenever the high watermark, the last stable offset or the state of the log changes. Returns the unsubscribe function. */
-  onAdvance(listener: () => void): () => void
+  /** Calls `listener` whenever the high watermark, the last stable offset or the state of the log changes. It must not throw. */
+  onAdvance(listener: () => void): void
+  /** Ends that. */
+  offAdvance(listener: () => void): void
 }

@@ -125,6 +125,19 @@ describe('a session', () => {
     isError((await fetchIn(client, { id, epoch: 2 })).errorCode, 'NONE')
   })
 
+  test('answers one fetch after the other, whichever connection they come from', async () => {
+    const { topic, id, client } = await session(2)
+    const waiting = fetchIn(client, { id, epoch: 1, maxWaitMs: 10_000 })
+    const second = await subject.connect()
+    // Until the first one has begun, epoch 2 is wrong for that reason.
+    isError((await fetchIn(second, { id, epoch: 2 })).errorCode, 'INVALID_FETCH_SESSION_EPOCH')
+    await produceOk(subject.client, topic, batchOf(['x']), { partition: 1 })
+    assert.equal(recordsIn(onlyPartition(await waiting))[0]?.value, 'x')
+    const next = await fetchIn(second, { id, epoch: 2 })
+    isError(next.errorCode, 'NONE')
+    assert.equal(recordsIn(onlyPartition(next))[0]?.value, 'x')
+  })
+
   test('an unknown session is FETCH_SESSION_ID_NOT_FOUND', async () => {
     for (const id of [0, 123_456_789]) {
       const unknown = await fetchIn(subject.client, { id, epoch: 1 })

@@ -55,10 +55,9 @@ describe('a fetch that waits', () => {
       leaderEpoch: 0, highWatermark: 0, lastStableOffset: 0, logStartOffset: 0,
       read: ({ fromOffset }: { fromOffset: number }) => read(fromOffset, partition),
       readsStore: () => readsStore(partition),
-      onAdvance: (listener: () => void) => {
-        listeners.add(listener)
-        return () => listeners.delete(listener)
-      },
+      isAtEnd: () => false,
+      onAdvance: (listener: () => void) => listeners.add(listener),
+      offAdvance: (listener: () => void) => listeners.delete(listener),
     }) as unknown as PartitionLog
     const connection = new AbortController()
     const broker = {

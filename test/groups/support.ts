@@ -208,8 +208,16 @@ export class MemoryLog implements PartitionLog {
     return null
   }
 
-  onAdvance(): () => void {
-    return () => {}
+  isAtEnd(): boolean {
+    return false
+  }
+
+  onAdvance(): void {
+    // Nobody waits here.
+  }
+
+  offAdvance(): void {
+    // Nobody waits here.
   }
 
   #truncate(): void {

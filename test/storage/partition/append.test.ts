@@ -138,11 +138,12 @@ describe('durability (P1)', () => {
     const host = new TestHost()
     const log = openLog(host)
     let woken = 0
-    const end = log.onAdvance(() => woken++)
+    const listener = (): void => void woken++
+    log.onAdvance(listener)
     for (const text of ['a', 'b', 'c']) append(log, batchOf([text]))
     await host.settle()
     assert.equal(woken, 1)
-    end()
+    log.offAdvance(listener)
     append(log, batchOf(['d']))
     await host.settle()
     assert.equal(woken, 1)
