@@ -121,7 +121,9 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
   #entries: BatchEntry[] = []
   #head = 0
   #waiters: Waiter[] = []
-  readonly #listeners: (() => void)[] = []
+  /** Most partitions have one, which comes and goes with each fetch: no collection is grown and shrunk for it. */
+  #listener: (() => void) | null = null
+  readonly #otherListeners = new Set<() => void>()
   #advanceScheduled = false
   #unflushedBytes = 0
   #oldestUnflushedMs: number | null = null
@@ -309,7 +311,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     const waiters = this.#waiters
     this.#waiters = []
     for (const waiter of waiters) waiter.done(waiter.lastOffset < this.#highWatermark ? 'durable' : state)
-    for (const listener of this.#listeners) listener()
+    this.#tellListeners()
   }
 
   /** Wakes waiters and listeners once per segment, not once per batch. */
@@ -322,20 +324,23 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
       let count = 0
       while (count < waiters.length && waiters[count]!.lastOffset < this.#highWatermark) count++
       if (count > 0) for (const waiter of waiters.splice(0, count)) waiter.done('durable')
-      for (const listener of this.#listeners) listener()
+      this.#tellListeners()
     })
   }
 
+  #tellListeners(): void {
+    this.#listener?.()
+    for (const listener of this.#otherListeners) listener()
+  }
+
   onAdvance(listener: () => void): void {
-    this.#listeners.push(listener)
+    if (this.#listener === null) this.#listener = listener
+    else this.#otherListeners.add(listener)
   }
 
   offAdvance(listener: () => void): void {
-    // An array, since most partitions have one listener, which comes and goes with each fetch.
-    const at = this.#listeners.indexOf(listener)
-    if (at < 0) return
-    const last = this.#listeners.pop()!
-    if (at < this.#listeners.length) this.#listeners[at] = last
+    if (this.#listener === listener) this.#listener = null
+    else this.#otherListeners.delete(listener)
   }
 
   // ---- read -------------------------------------------------------------------------------------------------------------------
