@@ -28,7 +28,7 @@ import type { SnapshotView } from './snapshot.ts'
 import type { OffsetRange } from './stats.ts'
 
 /** A flush of a thousand partitions is not to fill the connections to the store, nor the event loop with signatures. */
-const HEADS_AT_ONCE = 16
+const HEADS_AT_ONCE = 4
 
 export interface TableOptions {
   readonly checkpoints: CheckpointEngine

@@ -28,6 +28,7 @@ import { StoredPartitionLog } from '../partition/log.ts'
 import type { ColdReads, PartitionCheckpoint, PartitionHost } from '../partition/log.ts'
 import type { CompactionConfig, PartitionLog, SegmentConfig, TopicLogConfig } from '../partition/types.ts'
 import { laneCheckpointKey } from '../paths.ts'
+import { Turns } from '../turns.ts'
 import type { Incarnation, LogVersion, Offset, Uuid } from '../types.ts'
 import { AppendGate } from './append-gate.ts'
 import { encodeCheckpoint, encodePartition } from './checkpoint-codec.ts'
@@ -51,8 +52,6 @@ const TABLES_AT_ONCE = 16
 /** A checkpoint that took long, since many batches wait to be flushed, is followed by as many times as long without one. */
 const CHECKPOINT_RESTS = 10
 const CHECKPOINT_REST_MAX_MS = 30_000
-/** How long checkpoints are encoded in one turn of the event loop. */
-const ENCODING_TURN_MS = 3
 
 /** Segments that hold unflushed batches, as of one state. */
 interface NeededSegments {
@@ -626,9 +625,8 @@ export class StorageEngine implements PartitionHost {
 
   /** A little at a time: with thousands of partitions, or much that is not flushed, it takes longer than clients should wait. */
   async #encode(partitions: readonly (readonly [PartitionLog, PartitionCheckpoint | readonly Uint8Array[]])[]): Promise<Uint8Array[]> {
-    const { clock } = this.#deps.env
+    const turns = new Turns(this.#deps.env.clock)
     const lines: Uint8Array[] = []
-    let startedMs = clock.monotonic()
     for (const [log, state] of partitions) {
       if (!('topicId' in state)) {
         for (const piece of state) lines.push(piece)
@@ -637,9 +635,7 @@ export class StorageEngine implements PartitionHost {
       const line: Uint8Array[] = []
       for (const piece of encodePartition(state)) {
         line.push(piece)
-        if (clock.monotonic() - startedMs < ENCODING_TURN_MS) continue
-        await new Promise<void>((resolve) => void clock.schedule(0, resolve))
-        startedMs = clock.monotonic()
+        if (turns.isOver) await turns.next()
       }
       if (this.#partitionLines.get(log) === state) this.#partitionLines.set(log, line)
       for (const piece of line) lines.push(piece)

@@ -56,7 +56,7 @@ export async function readBatches(
 /** One GET: bytes [start, end) of an object, and the positions in `refs` that it serves. */
 interface Span {
   readonly key: string
-  readonly start: number
+  start: number
   end: number
   batchBytes: number
   readonly indexes: number[]
@@ -64,32 +64,43 @@ interface Span {
 
 /** Which ranges share a GET. Refs usually come in the order of the log; where they do not, neighbours are still found. */
 function planSpans(refs: readonly BatchRef[], gapBytesMax: number, spanBytesMax: number): Span[] {
-  const byLane = new Map<LaneId, Map<LogVersion, number[]>>()
-  for (const [i, { lane, seq }] of refs.entries()) {
+  const byLane = new Map<LaneId, Map<LogVersion, Span>>()
+  for (const [i, { lane, seq, start, end }] of refs.entries()) {
     let bySeq = byLane.get(lane)
-    if (bySeq === undefined) byLane.set(lane, (bySeq = new Map<LogVersion, number[]>()))
-    const indexes = bySeq.get(seq)
-    if (indexes === undefined) bySeq.set(seq, [i])
-    else indexes.push(i)
+    if (bySeq === undefined) byLane.set(lane, (bySeq = new Map<LogVersion, Span>()))
+    const whole = bySeq.get(seq)
+    if (whole === undefined) {
+      bySeq.set(seq, { key: laneSegmentKey(lane.brokerId, lane.incarnation, seq), start, end, batchBytes: end - start, indexes: [i] })
+      continue
+    }
+    whole.start = Math.min(whole.start, start)
+    whole.end = Math.max(whole.end, end)
+    whole.batchBytes += end - start
+    whole.indexes.push(i)
   }
   const spans: Span[] = []
-  for (const [lane, bySeq] of byLane) {
-    for (const [seq, indexes] of bySeq) {
-      const key = laneSegmentKey(lane.brokerId, lane.incarnation, seq)
-      let span: Span | null = null
-      for (const i of indexes.toSorted((a, b) => refs[a]!.start - refs[b]!.start)) {
-        const { start, end } = refs[i]!
-        if (span === null || start - span.end > gapBytesMax || end - span.start > spanBytesMax) {
-          span = { key, start, end, batchBytes: 0, indexes: [] }
-          spans.push(span)
-        }
-        span.end = Math.max(span.end, end)
-        span.batchBytes += end - start
-        span.indexes.push(i)
-      }
+  for (const bySeq of byLane.values()) {
+    for (const whole of bySeq.values()) {
+      if (whole.end - whole.start <= Math.min(gapBytesMax, spanBytesMax)) spans.push(whole)
+      else splitSpan(whole, refs, gapBytesMax, spanBytesMax, spans)
     }
   }
   return spans
+}
+
+/** Where a span has gaps that are too large, or is too large as a whole. */
+function splitSpan({ key, indexes }: Span, refs: readonly BatchRef[], gapBytesMax: number, spanBytesMax: number, spans: Span[]): void {
+  let span: Span | null = null
+  for (const i of indexes.toSorted((a, b) => refs[a]!.start - refs[b]!.start)) {
+    const { start, end } = refs[i]!
+    if (span === null || start - span.end > gapBytesMax || end - span.start > spanBytesMax) {
+      span = { key, start, end, batchBytes: 0, indexes: [] }
+      spans.push(span)
+    }
+    span.end = Math.max(span.end, end)
+    span.batchBytes += end - start
+    span.indexes.push(i)
+  }
 }
 
 async function readSpan(store: ObjectStore, refs: readonly BatchRef[], span: Span, batches: Uint8Array[]): Promise<void> {

@@ -22,6 +22,7 @@ import type { LaneRef } from '../lane/types.ts'
 import { releaseAll } from '../partition/batch-memory.ts'
 import type { FlushRun, StoredPartitionLog } from '../partition/log.ts'
 import type { TopicLogConfig } from '../partition/types.ts'
+import { Turns } from '../turns.ts'
 import type { Offset } from '../types.ts'
 import { assertNever } from '../types.ts'
 import type { CommittedFile } from './committed-files.ts'
@@ -69,11 +70,12 @@ export interface FlushObserver {
   quarantined(topic: string, partition: number, baseOffset: Offset, reason: string, key: string): void
 }
 
-/** Store writes of one flush at once. */
-const PUTS_AT_ONCE = 8
+/** Files of one flush in the making or on their way to the store at once; fewer where there are many, which would keep the store from everything else. */
+const FILES_AT_ONCE = 8
+const FILES_AT_ONCE_OF_MANY = 2
 /** Files in the making at once, over all topics: each takes working memory, and a few threads make them one after the other anyway. */
 const ENCODES_AT_ONCE = 2
-/** Files of a commit that are made as promptly as can be. */
+/** Commits of more files than that have many; those of fewer are made as promptly as can be. */
 const PROMPT_FILES_MAX = 16
 /** How long the first batch after a pause waits for company: enough for a burst to share a file, and at most this part of the flush interval. */
 const GATHER_MS = 50
@@ -300,7 +302,7 @@ export class Flusher {
       switch (outcome.kind) {
         case 'committed': {
           if (!(await this.#verify(topic, outcome.version, change, files))) continue
-          for (const { log, run } of runs) log.markFlushed(run.endOffset)
+          await this.#markFlushed(runs)
           const rows = files.reduce((sum, file) => sum + file.rows, 0)
           const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
           this.#deps.observer.flushed(topic.name, { rows, bytes, millis: this.#now() - startedMs, version: outcome.version })
@@ -324,6 +326,15 @@ export class Flusher {
     }
     this.#deps.observer.trouble(topic.name, `the flush lost against other writers of the table ${REPLANS_MAX} times`)
     return this.#deps.options.retryMs
+  }
+
+  /** A topic of many partitions is not marked at once: clients would wait for it. */
+  async #markFlushed(runs: readonly PlannedRun[]): Promise<void> {
+    const turns = new Turns(this.#deps.env.clock)
+    for (const { log, run } of runs) {
+      log.markFlushed(run.endOffset)
+      if (turns.isOver) await turns.next()
+    }
   }
 
   /** While much is waiting, the next files are written during the commit: the worker need not wait for the store, nor the store for it. */
@@ -414,7 +425,7 @@ export class Flusher {
   async #write(topic: FlushableTopic, runs: readonly PlannedRun[], encoded?: () => void): Promise<WrittenFile[]> {
     const files: WrittenFile[] = []
     const queue = [...runs]
-    const bytes = new RunBatches(runs.map(({ run }) => run), this.#deps.readLane)
+    const bytes = new RunBatches(runs.map(({ run }) => run), this.#deps.env.clock, this.#deps.readLane)
     let unencoded = runs.length
     const lane = async (): Promise<void> => {
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
@@ -424,7 +435,7 @@ export class Flusher {
         if (file !== null) files.push(file)
       }
     }
-    await Promise.all(Array.from({ length: Math.min(PUTS_AT_ONCE, runs.length) }, lane))
+    await Promise.all(Array.from({ length: runs.length > PROMPT_FILES_MAX ? FILES_AT_ONCE_OF_MANY : Math.min(FILES_AT_ONCE, runs.length) }, lane))
     return files
   }
 

@@ -2,10 +2,12 @@
  * The bytes of what a commit flushes. Batches that left memory are read back for many partitions together: a segment of a lane holds batches
  * of all of them, and read for each partition by itself it would be asked for once per partition.
  */
+import type { Clock } from '../env.ts'
 import type { LaneRef } from '../lane/types.ts'
 import { releaseAll } from '../partition/batch-memory.ts'
 import type { BatchMemory } from '../partition/batch-memory.ts'
 import type { FlushRun } from '../partition/log.ts'
+import { Turns } from '../turns.ts'
 
 /** Batches of a run, in order; what is `held` has to be released. */
 export interface RunBytes {
@@ -24,11 +26,13 @@ const GROUP_BYTES = 16 * 1024 * 1024
 const BATCH_OVERHEAD_BYTES = 128
 
 export class RunBatches {
-  readonly #groups = new Map<FlushRun, Group>()
+  readonly #clock: Clock
   readonly #readLane: (refs: readonly LaneRef[]) => Promise<readonly Uint8Array[]>
+  readonly #groups = new Map<FlushRun, Group>()
 
   /** `runs` in the order in which they will be asked for, about. */
-  constructor(runs: readonly FlushRun[], readLane: (refs: readonly LaneRef[]) => Promise<readonly Uint8Array[]>) {
+  constructor(runs: readonly FlushRun[], clock: Clock, readLane: (refs: readonly LaneRef[]) => Promise<readonly Uint8Array[]>) {
+    this.#clock = clock
     this.#readLane = readLane
     let group: Group | null = null
     for (const run of runs) {
@@ -50,6 +54,7 @@ export class RunBatches {
   }
 
   async #load(runs: readonly FlushRun[]): Promise<Map<FlushRun, RunBytes>> {
+    const turns = new Turns(this.#clock)
     const loaded = new Map<FlushRun, RunBytes>()
     const refs: LaneRef[] = []
     const places: { readonly batches: Uint8Array[]; readonly at: number }[] = []
@@ -65,6 +70,7 @@ export class RunBatches {
         }
       }
       loaded.set(run, bytes)
+      if (turns.isOver) await turns.next()
     }
     if (refs.length === 0) return loaded
     try {

@@ -527,9 +527,15 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
 
   /** The next durable batches that are not flushed, or those from `fromOffset` on, at least one where there is any, at most about `bytesMax`. */
   flushRun(bytesMax: number, fromOffset: Offset = this.#flushed): FlushRun | null {
+    const first = this.#firstEntryAtOrAfter(fromOffset)
+    if (fromOffset === this.#flushed && this.#unflushedBytes <= bytesMax && this.lastStableOffset === this.#highWatermark) {
+      // All of it: nothing has to be added up.
+      const all = this.#entries.slice(first, this.#firstEntryAtOrAfter(this.#highWatermark))
+      return all.length === 0 ? null : { fromOffset, endOffset: this.#highWatermark, entries: all, bytes: this.#unflushedBytes }
+    }
     const entries: BatchEntry[] = []
     let bytes = 0
-    for (let i = this.#firstEntryAtOrAfter(fromOffset); i < this.#entries.length; i++) {
+    for (let i = first; i < this.#entries.length; i++) {
       const entry = this.#entries[i]!
       if (entry.lastOffset >= this.lastStableOffset) break
       if (entries.length > 0 && bytes + entry.batchBytes > bytesMax) break
