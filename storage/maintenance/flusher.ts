@@ -284,7 +284,8 @@ export class Flusher {
       }
       const ahead = await this.#takeAhead(state)
       const runs = ahead?.runs ?? planRuns(topic)
-      if (runs.length === 0) return 0
+      // What cannot be flushed yet is looked at again, but not at once.
+      if (runs.length === 0) return unflushedBytes(topic) === 0 ? 0 : topic.config.flushIntervalMs
       // Looked at before files are written in vain, and read anew, since outsiders lift what they have imposed.
       if (topic.table.suspended !== null) {
         const { suspended } = await topic.table.poll()

@@ -551,16 +551,13 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     if (offset <= this.#flushed) return
     const from = this.#firstEntryAtOrAfter(this.#flushed)
     this.#flushed = Math.min(offset, this.#highWatermark)
-    let at = from
-    for (; at < this.#entries.length; at++) {
-      const entry = this.#entries[at]!
-      if (entry.lastOffset >= this.#flushed) break
-      this.#unflushedBytes -= entry.batchBytes
-      this.#host.batchReleased(entry)
-    }
-    const next = this.#entries[at]
+    const released = this.#entries.slice(from, this.#firstEntryAtOrAfter(this.#flushed))
+    for (const entry of released) this.#unflushedBytes -= entry.batchBytes
+    const next = this.#entries[from + released.length]
     this.#oldestUnflushedMs = next !== undefined && next.ref !== null ? this.#host.env.clock.monotonic() : null
     this.#dropHead()
+    // Last, and from a list of their own: producers that waited for this append at once, and what they push out of the cache moves the entries.
+    for (const entry of released) this.#host.batchReleased(entry)
   }
 
   /** Rows of the table below `below` were compacted: what memory has of them gives way, so that readers see the table. */

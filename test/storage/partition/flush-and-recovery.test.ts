@@ -21,6 +21,25 @@ describe('flush', () => {
     assert.equal(log.unflushedBytes, 3 * size)
   })
 
+  it('releases every batch, also when a producer that waited for that appends at once and pushes others out of memory', async () => {
+    const host = new TestHost()
+    const log = openLog(host)
+    for (let n = 0; n < 300; n++) append(log, batchOf([`${n}`]))
+    await host.settle()
+    const batchReleased = host.batchReleased.bind(host)
+    host.batchReleased = (entry) => {
+      batchReleased(entry)
+      log.forgetFlushed(log.flushedOffset)
+      append(log, batchOf(['more']))
+    }
+    log.markFlushed(300)
+    assert.equal(log.unflushedBytes, 0)
+    assert.deepEqual(host.released.map(({ baseOffset }) => baseOffset), Array.from({ length: 300 }, (_, n) => n))
+    await host.settle()
+    assert.equal(log.highWatermark, 600)
+    assert.equal(log.unflushedBytes, 300 * batchOf(['more']).length)
+  })
+
   it('releases a batch exactly once, when the table has it', async () => {
     const host = new TestHost()
     const log = openLog(host)
