@@ -43,6 +43,6 @@ EXPOSE 9092 9644
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:9644/health/ready').then(answer => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
-# node is process 1 and handles its signals itself; the broker starts no children.
-ENTRYPOINT ["node", "dist/src/main.js", "serve", "--listen", "0.0.0.0:9092", "--http", "0.0.0.0:9644"]
+# node is process 1 and handles its signals itself; the broker starts no children. Its heap: see bin/bayou.js.
+ENTRYPOINT ["node", "--max-semi-space-size=4", "--semi-space-growth-factor=1", "dist/src/main.js", "serve", "--listen", "0.0.0.0:9092", "--http", "0.0.0.0:9644"]
 CMD ["--advertise", "127.0.0.1:9092", "--store", "/var/lib/bayou"]

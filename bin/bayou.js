@@ -20,7 +20,7 @@ const main = existsSync(source) ? source : built
  */
 const allocator = { MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '4194304' }
 /** The young generation of a heap, MiB: see src/heap-flags.ts. */
-const heapFlags = ['--max-semi-space-size=4']
+const heapFlags = ['--max-semi-space-size=4', '--semi-space-growth-factor=1']
 const allocatorIsSet = process.platform !== 'linux' || Object.keys(allocator).some(function (name) { return process.env[name] !== undefined })
 
 if (Number(process.versions.node.split('.')[0]) >= majorMin) {

@@ -18,8 +18,6 @@ export function tuneHeap(): void {
   setFlagsFromString('--external-memory-accounted-in-global-limit')
   followHeap()
   setInterval(followHeap, followMs).unref()
-  // What a start loads stays: a larger young generation would only copy it about.
-  setFlagsFromString('--semi-space-growth-factor=1')
 }
 
 /** Lets garbage take as much as is alive, but not much more than `garbageBytes`, and always a fifth. */
@@ -32,7 +30,7 @@ function followHeap(): void {
 /**
  * Gives back what a start leaves behind: code that ran once, and what was read to compile it. To be called once, before clients are served; takes some 50 ms.
  * From then on a young generation grows with its load from one to the four megabytes that bin/bayou.js allows: with one, requests that wait for a PUT are copied
- * about twice as often; sixteen, as V8 would have it, are collected for as long and take 40 MB more.
+ * about twice as often; sixteen, as V8 would have it, are collected for as long and take 40 MB more. During the start it does not grow, since what is loaded stays.
  */
 export function collectAfterStart(): void {
   setFlagsFromString('--expose-gc')
