@@ -7,7 +7,6 @@ import type { FetchResponse } from '../../protocol/messages/01-fetch.ts'
 import { releaseAll } from '../../storage/partition/batch-memory.ts'
 import type { BatchMemory } from '../../storage/partition/batch-memory.ts'
 import type { PartitionLog, ReadOutcome, ReadRequest, ReadSource } from '../../storage/partition/types.ts'
-import { assertNever } from '../../storage/types.ts'
 
 export type Isolation = ReadRequest['isolation']
 export type PartitionResult = FetchResponse['responses'][number]['partitions'][number]
@@ -18,6 +17,13 @@ export interface AskedPartition {
   readonly partitionMaxBytes: number
   readonly currentLeaderEpoch: number
   readonly lastFetchedEpoch: number
+}
+
+const readErrors: Readonly<Record<Exclude<ReadOutcome['kind'], 'records'>, number>> = {
+  outOfRange: KafkaError.OFFSET_OUT_OF_RANGE,
+  unavailable: KafkaError.KAFKA_STORAGE_ERROR,
+  notLeader: KafkaError.NOT_LEADER_OR_FOLLOWER,
+  deleted: KafkaError.UNKNOWN_TOPIC_OR_PARTITION,
 }
 
 const NOTHING: readonly Uint8Array[] = []
@@ -127,28 +133,14 @@ export class PartitionFetch {
   }
 
   accept(outcome: ReadOutcome): void {
-    switch (outcome.kind) {
-      case 'records':
-        this.#chunks = outcome.chunks
-        this.#held = outcome.held ?? NOBODY
-        this.#bytes = outcome.bytes
-        this.#source = outcome.source
-        return
-      case 'outOfRange':
-        this.#errorCode = KafkaError.OFFSET_OUT_OF_RANGE
-        return
-      case 'unavailable':
-        this.#errorCode = KafkaError.KAFKA_STORAGE_ERROR
-        return
-      case 'notLeader':
-        this.#errorCode = KafkaError.NOT_LEADER_OR_FOLLOWER
-        return
-      case 'deleted':
-        this.#errorCode = KafkaError.UNKNOWN_TOPIC_OR_PARTITION
-        return
-      default:
-        assertNever(outcome)
+    if (outcome.kind !== 'records') {
+      this.#errorCode = readErrors[outcome.kind]
+      return
     }
+    this.#chunks = outcome.chunks
+    this.#held = outcome.held ?? NOBODY
+    this.#bytes = outcome.bytes
+    this.#source = outcome.source
   }
 
   /** Drops what was read before the log moved. */

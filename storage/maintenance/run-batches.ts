@@ -50,7 +50,11 @@ export class RunBatches {
     if (group === undefined) throw new Error('a run is asked for twice, or is none of these')
     this.#groups.delete(run)
     group.loaded ??= this.#load(group.runs)
-    return (await group.loaded).get(run)!
+    const loaded = await group.loaded
+    const bytes = loaded.get(run)!
+    // Whoever has it decides how long it stays; the rest of the group may be there for seconds.
+    loaded.delete(run)
+    return bytes
   }
 
   async #load(runs: readonly FlushRun[]): Promise<Map<FlushRun, RunBytes>> {
