@@ -54,15 +54,18 @@ export function* encodePartition(state: PartitionCheckpoint): Generator<Uint8Arr
     producers: state.producers,
     batches: [],
   }
-  const { unflushed } = state
   // Without the brackets and the brace that end it.
   let text = JSON.stringify(line).slice(0, -2)
-  for (let from = 0; from < unflushed.length; from += ROWS_PER_PIECE) {
-    const rows = JSON.stringify(unflushed.slice(from, from + ROWS_PER_PIECE).map(rowOf))
-    yield Buffer.from(`${text}${from === 0 ? '' : ','}${rows.slice(1, -1)}`)
-    text = ''
+  let rows: UnflushedRow[] = []
+  for (const batch of state.unflushed) {
+    if (rows.length === ROWS_PER_PIECE) {
+      yield Buffer.from(`${text}${JSON.stringify(rows).slice(1, -1)}`)
+      rows = []
+      text = ','
+    }
+    rows.push(rowOf(batch))
   }
-  yield Buffer.from(`${text}]}\n`)
+  yield Buffer.from(`${text}${JSON.stringify(rows).slice(1, -1)}]}\n`)
 }
 
 function rowOf(batch: UnflushedBatch): UnflushedRow {

@@ -22,10 +22,10 @@ import type { FlushObserver, FlushableTopic, FlusherOptions } from '../maintenan
 import { retainedFrom } from '../maintenance/retention.ts'
 import type { ObjectStore } from '../objects/object-store.ts'
 import type { ParquetCodec } from '../parquet/parquet-codec.ts'
-import type { BatchEntry } from '../partition/batch-entry.ts'
 import { HotCache } from '../partition/hot-cache.ts'
 import { StoredPartitionLog } from '../partition/log.ts'
 import type { ColdReads, PartitionCheckpoint, PartitionHost } from '../partition/log.ts'
+import type { PendingBatch } from '../partition/pending-batch.ts'
 import type { CompactionConfig, PartitionLog, SegmentConfig, TopicLogConfig } from '../partition/types.ts'
 import { laneCheckpointKey } from '../paths.ts'
 import { Turns } from '../turns.ts'
@@ -325,27 +325,23 @@ export class StorageEngine implements PartitionHost {
 
   // ---- PartitionHost ----------------------------------------------------------------------------------------------------------
 
-  submit(entry: BatchEntry): void {
-    if (!this.#writer.append(entry)) queueMicrotask(() => entry.failed('fenced'))
+  submit(batch: PendingBatch): void {
+    if (!this.#writer.append(batch)) queueMicrotask(() => batch.failed('fenced'))
   }
 
-  batchDurable(log: StoredPartitionLog, entry: BatchEntry): void {
-    if (entry.ref !== null) this.#usage.retain(entry.ref)
-    this.#backlog.add(entry.topicId, entry.batchBytes)
+  batchDurable(log: StoredPartitionLog, bytes: number, lane: LaneId, seq: LogVersion): void {
+    this.#usage.retain(lane, seq)
+    this.#backlog.add(log.topicId, bytes)
     this.#changed(log)
     const topic = this.#topics.get(log.topicId)
-    if (topic !== undefined && this.#flushing) this.#flusher.touch(topic, entry.batchBytes)
+    if (topic !== undefined && this.#flushing) this.#flusher.touch(topic, bytes)
     this.cache.trim()
   }
 
-  batchReleased(entry: BatchEntry): void {
-    if (entry.ref !== null) {
-      this.#usage.release(entry.ref)
-      this.#backlog.remove(entry.topicId, entry.batchBytes)
-    }
-    this.#dirty = true
-    const log = this.partition(entry.topicId, entry.partition)
-    if (log !== null) this.#partitionLines.delete(log)
+  batchReleased(log: StoredPartitionLog, bytes: number, lane: LaneId, seq: LogVersion): void {
+    this.#usage.release(lane, seq)
+    this.#backlog.remove(log.topicId, bytes)
+    this.#changed(log)
   }
 
   async readLane(refs: readonly LaneRef[]): Promise<readonly Uint8Array[]> {

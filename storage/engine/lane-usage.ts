@@ -2,7 +2,7 @@
  * Which segments still hold batches that are not in a table (P5). A segment may go when nothing in it is unflushed and a durable
  * checkpoint lies beyond it.
  */
-import type { LaneId, LaneRef } from '../lane/types.ts'
+import type { LaneId } from '../lane/types.ts'
 import type { LogVersion } from '../types.ts'
 
 export class LaneUsage {
@@ -10,16 +10,17 @@ export class LaneUsage {
   /** Almost always the same lane: looked up by name where it is another. */
   #last: Usage | null = null
 
-  retain(ref: LaneRef): void {
-    const usage = this.#of(ref.lane)
-    usage.unflushed.set(ref.seq, (usage.unflushed.get(ref.seq) ?? 0) + 1)
+  /** One more batch of segment `seq`. */
+  retain(lane: LaneId, seq: LogVersion): void {
+    const { unflushed } = this.#of(lane)
+    unflushed.set(seq, (unflushed.get(seq) ?? 0) + 1)
   }
 
-  release(ref: LaneRef): void {
-    const usage = this.#of(ref.lane)
-    const count = usage.unflushed.get(ref.seq) ?? 0
-    if (count <= 1) usage.unflushed.delete(ref.seq)
-    else usage.unflushed.set(ref.seq, count - 1)
+  release(lane: LaneId, seq: LogVersion): void {
+    const { unflushed } = this.#of(lane)
+    const count = unflushed.get(seq) ?? 0
+    if (count <= 1) unflushed.delete(seq)
+    else unflushed.set(seq, count - 1)
   }
 
   /** Segments of a lane that hold unflushed batches, as of now. */

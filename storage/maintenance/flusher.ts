@@ -475,8 +475,7 @@ export class Flusher {
     bad: { readonly baseOffset: Offset; readonly reason: string },
   ): Promise<void> {
     const key = `quarantine/${topic.id}/${partition}/${bad.baseOffset}`
-    const at = run.entries.findIndex((entry) => entry.baseOffset === bad.baseOffset)
-    const bytes = batches[at]
+    const bytes = batches[run.batches.indexOf(bad.baseOffset)]
     if (bytes !== undefined) await this.#deps.store.put(key, [bytes])
     this.#deps.observer.quarantined(topic.name, partition, bad.baseOffset, bad.reason, key)
   }

@@ -18,10 +18,10 @@ export interface RunBytes {
 interface Group {
   readonly runs: FlushRun[]
   bytes: number
-  loaded: Promise<Map<FlushRun, RunBytes>> | null
+  read: Promise<Map<FlushRun, Uint8Array[]>> | null
 }
 
-/** Batches that are held at once for one group of runs, and what each of them takes besides its bytes, about. */
+/** Batches that are read for one group of runs at once, and what each of them takes besides its bytes, about. */
 const GROUP_BYTES = 16 * 1024 * 1024
 const BATCH_OVERHEAD_BYTES = 128
 
@@ -36,8 +36,8 @@ export class RunBatches {
     this.#readLane = readLane
     let group: Group | null = null
     for (const run of runs) {
-      const bytes = run.bytes + run.entries.length * BATCH_OVERHEAD_BYTES
-      if (group === null || group.bytes + bytes > GROUP_BYTES) group = { runs: [], bytes: 0, loaded: null }
+      const bytes = run.bytes + run.batches.length * BATCH_OVERHEAD_BYTES
+      if (group === null || group.bytes + bytes > GROUP_BYTES) group = { runs: [], bytes: 0, read: null }
       group.runs.push(run)
       group.bytes += bytes
       this.#groups.set(run, group)
@@ -49,41 +49,57 @@ export class RunBatches {
     const group = this.#groups.get(run)
     if (group === undefined) throw new Error('a run is asked for twice, or is none of these')
     this.#groups.delete(run)
-    group.loaded ??= this.#load(group.runs)
-    const loaded = await group.loaded
-    const bytes = loaded.get(run)!
+    group.read ??= this.#read(group.runs)
+    const read = await group.read
+    const batches = read.get(run)!
     // Whoever has it decides how long it stays; the rest of the group may be there for seconds.
-    loaded.delete(run)
-    return bytes
-  }
-
-  async #load(runs: readonly FlushRun[]): Promise<Map<FlushRun, RunBytes>> {
-    const turns = new Turns(this.#clock)
-    const loaded = new Map<FlushRun, RunBytes>()
-    const refs: LaneRef[] = []
-    const places: { readonly batches: Uint8Array[]; readonly at: number }[] = []
-    for (const run of runs) {
-      const bytes: RunBytes = { batches: [], held: [] }
-      for (const [at, entry] of run.entries.entries()) {
-        if (entry.resident) {
-          entry.holdMemory(bytes.held)
-          bytes.batches[at] = entry.bytes
-        } else {
-          refs.push(entry.ref!)
-          places.push({ batches: bytes.batches, at })
-        }
+    read.delete(run)
+    const held: BatchMemory[] = []
+    const missing: number[] = []
+    for (let i = 0; i < run.batches.length; i++) {
+      if (batches[i] !== undefined) continue
+      const bytes = run.batches.bytes(i)
+      if (bytes === null) {
+        missing.push(i)
+        continue
       }
-      loaded.set(run, bytes)
-      if (turns.isOver) await turns.next()
+      run.batches.hold(i, held)
+      batches[i] = bytes
     }
-    if (refs.length === 0) return loaded
     try {
-      const read = await this.#readLane(refs)
-      for (const [i, { batches, at }] of places.entries()) batches[at] = read[i]!
+      // They left memory since the group was read.
+      if (missing.length > 0) await this.#readInto(missing.map((i) => ({ run, i, batches })))
     } catch (error) {
-      for (const { held } of loaded.values()) releaseAll(held)
+      releaseAll(held)
       throw error
     }
-    return loaded
+    return { batches, held }
   }
+
+  /** What is not in memory, of all runs. */
+  async #read(runs: readonly FlushRun[]): Promise<Map<FlushRun, Uint8Array[]>> {
+    const turns = new Turns(this.#clock)
+    const read = new Map<FlushRun, Uint8Array[]>()
+    const missing: Place[] = []
+    for (const run of runs) {
+      const batches: Uint8Array[] = []
+      read.set(run, batches)
+      for (let i = 0; i < run.batches.length; i++) if (!run.batches.isResident(i)) missing.push({ run, i, batches })
+      if (turns.isOver) await turns.next()
+    }
+    if (missing.length > 0) await this.#readInto(missing)
+    return read
+  }
+
+  async #readInto(places: readonly Place[]): Promise<void> {
+    const read = await this.#readLane(places.map(({ run, i }) => run.batches.ref(i)))
+    for (const [n, { i, batches }] of places.entries()) batches[i] = read[n]!
+  }
+}
+
+/** Where a batch belongs. */
+interface Place {
+  readonly run: FlushRun
+  readonly i: number
+  readonly batches: Uint8Array[]
 }

@@ -6,12 +6,12 @@
  * to it any more. A view on memory that was given back is empty.
  */
 export class BatchMemory {
-  readonly #buffer: ArrayBuffer
+  readonly buffer: ArrayBuffer
   #holders = 1
 
   /** Held by whoever makes it. Nothing but what is held through it may be a view on `buffer`. */
   constructor(buffer: ArrayBuffer) {
-    this.#buffer = buffer
+    this.buffer = buffer
   }
 
   hold(): void {
@@ -19,7 +19,7 @@ export class BatchMemory {
   }
 
   release(): void {
-    if (--this.#holders === 0) this.#buffer.transfer(0)
+    if (--this.#holders === 0) this.buffer.transfer(0)
   }
 }
 

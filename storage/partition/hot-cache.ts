@@ -2,16 +2,21 @@
  * Memory for raw batches, shared by all partitions within one byte budget (P8). Batches leave in the order they came, but never before
  * they are durable: what is in flight is bounded by the lane's buffer, not by this budget.
  */
-export interface CachedBatch {
-  readonly sizeBytes: number
+
+/** The batches of one partition, known by their numbers. */
+export interface CachedBatches {
+  /** Memory that a batch takes, about; 0 when its bytes are gone. */
+  cachedBytes(number: number): number
   /** False while the batch is not durable yet. */
-  readonly evictable: boolean
-  evict(): void
+  isEvictable(number: number): boolean
+  evict(number: number): void
 }
 
 export class HotCache {
   readonly #bytesMax: number
-  #queue: (CachedBatch | null)[] = []
+  /** The queue: whose batch, and which. */
+  #owners: CachedBatches[] = []
+  #numbers: number[] = []
   #head = 0
   #bytes = 0
 
@@ -23,9 +28,10 @@ export class HotCache {
     return this.#bytes
   }
 
-  add(batch: CachedBatch): void {
-    this.#queue.push(batch)
-    this.#bytes += batch.sizeBytes
+  add(owner: CachedBatches, number: number): void {
+    this.#owners.push(owner)
+    this.#numbers.push(number)
+    this.#bytes += owner.cachedBytes(number)
     this.trim()
   }
 
@@ -36,20 +42,20 @@ export class HotCache {
 
   /** Evicts from the oldest on until the budget holds or the oldest is not durable. */
   trim(): void {
-    for (;;) {
-      const oldest = this.#queue[this.#head]
-      if (oldest === undefined || oldest === null) return
+    while (this.#head < this.#owners.length) {
+      const owner = this.#owners[this.#head]!
+      const number = this.#numbers[this.#head]!
+      const bytes = owner.cachedBytes(number)
       // One that left by itself costs nothing but its place.
-      if (oldest.sizeBytes > 0 && (this.#bytes <= this.#bytesMax || !oldest.evictable)) return
-      this.#queue[this.#head] = null
+      if (bytes > 0 && (this.#bytes <= this.#bytesMax || !owner.isEvictable(number))) return
       this.#head++
-      if (oldest.sizeBytes > 0) {
-        const bytes = oldest.sizeBytes
-        oldest.evict()
+      if (bytes > 0) {
         this.#bytes -= bytes
+        owner.evict(number)
       }
-      if (this.#head > 1024 && this.#head * 2 > this.#queue.length) {
-        this.#queue = this.#queue.slice(this.#head)
+      if (this.#head > 1024 && this.#head * 2 > this.#owners.length) {
+        this.#owners = this.#owners.slice(this.#head)
+        this.#numbers = this.#numbers.slice(this.#head)
         this.#head = 0
       }
     }

@@ -11,17 +11,19 @@ import { validateProduceBatch } from '../../protocol/records/validate.ts'
 import type { RefusedBatch, ValidBatch } from '../../protocol/records/validate.ts'
 import type { Env } from '../env.ts'
 import { LaneObjectMissingError } from '../lane/read-batches.ts'
-import type { LaneFailure, LaneRef, LaneRow } from '../lane/types.ts'
+import type { LaneId, LaneRef, LaneRow } from '../lane/types.ts'
 import { timestampMsMax } from '../limits.ts'
 import { assertNever } from '../types.ts'
-import type { Offset, Uuid } from '../types.ts'
-import { BatchEntry } from './batch-entry.ts'
-import type { BatchOwner } from './batch-entry.ts'
+import type { LogVersion, Offset, Uuid } from '../types.ts'
+import { BatchList, RESIDENT_OVERHEAD_BYTES } from './batch-list.ts'
+import type { BatchRun } from './batch-list.ts'
 import { releaseAll } from './batch-memory.ts'
 import type { BatchMemory } from './batch-memory.ts'
-import type { HotCache } from './hot-cache.ts'
+import type { CachedBatches, HotCache } from './hot-cache.ts'
 import { LeaderEpochs } from './leader-epochs.ts'
 import type { EpochStart } from './leader-epochs.ts'
+import { PendingBatch } from './pending-batch.ts'
+import type { BatchOwner } from './pending-batch.ts'
 import { ProducerState } from './producer-state.ts'
 import type { ActiveProducer, ProducerSnapshot } from './producer-state.ts'
 import { findTimestamp, maxTimestampOf, positionsWhere } from './records-in-batch.ts'
@@ -52,10 +54,11 @@ export interface PartitionHost {
   readonly env: Env
   readonly cache: HotCache
   /** Puts an accepted batch into the open segment of the lane. */
-  submit(entry: BatchEntry): void
-  batchDurable(log: StoredPartitionLog, entry: BatchEntry): void
-  /** The lane no longer has to keep this batch: it is in the table, or its topic is gone. */
-  batchReleased(entry: BatchEntry): void
+  submit(batch: PendingBatch): void
+  /** Segment `seq` of the lane holds a batch of so many bytes. */
+  batchDurable(log: StoredPartitionLog, bytes: number, lane: LaneId, seq: LogVersion): void
+  /** The lane no longer has to keep such a batch: it is in the table, or its topic is gone. */
+  batchReleased(log: StoredPartitionLog, bytes: number, lane: LaneId, seq: LogVersion): void
   readLane(refs: readonly LaneRef[]): Promise<readonly Uint8Array[]>
   readonly cold: ColdReads
 }
@@ -80,7 +83,7 @@ export interface PartitionCheckpoint {
   readonly flushedOffset: Offset
   readonly epochs: readonly EpochStart[]
   readonly producers: readonly ProducerSnapshot[]
-  readonly unflushed: readonly UnflushedBatch[]
+  readonly unflushed: Iterable<UnflushedBatch>
 }
 
 export interface UnflushedBatch extends LaneRow {
@@ -91,7 +94,7 @@ export interface UnflushedBatch extends LaneRow {
 export interface FlushRun {
   readonly fromOffset: Offset
   readonly endOffset: Offset
-  readonly entries: readonly BatchEntry[]
+  readonly batches: BatchRun
   readonly bytes: number
 }
 
@@ -100,7 +103,7 @@ interface Waiter {
   readonly done: (outcome: DurableOutcome) => void
 }
 
-export class StoredPartitionLog implements PartitionLog, BatchOwner {
+export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatches {
   readonly topicId: Uuid
   readonly partition: number
   readonly leaderEpoch: number
@@ -117,9 +120,8 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
   readonly #producers = new ProducerState()
   /** Of everything durable: goes into checkpoints. */
   readonly #durableProducers = new ProducerState()
-  /** Batches in offset order that are unflushed or resident. */
-  #entries: BatchEntry[] = []
-  #head = 0
+  /** Batches that are unflushed or resident. */
+  readonly #batches: BatchList
   #waiters: Waiter[] = []
   /** Most partitions have one, which comes and goes with each fetch: no collection is grown and shrunk for it. */
   #listener: (() => void) | null = null
@@ -132,6 +134,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     this.#host = host
     this.topicId = topicId
     this.partition = partition
+    this.#batches = new BatchList(topicId, partition)
     this.leaderEpoch = leaderEpoch
     this.#config = config
   }
@@ -221,40 +224,35 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
       setMaxTimestamp(batch, 0, verdict.maxTimestamp)
     }
     patchBatch(batch, 0, { baseOffset, leaderEpoch: this.leaderEpoch })
-    const entry = new BatchEntry(
-      this,
-      {
-        topicId: this.topicId,
-        partition: this.partition,
-        baseOffset,
-        lastOffset,
-        maxTimestamp,
-        producerId: header.producerId,
-        producerEpoch: header.producerEpoch,
-        baseSequence: header.baseSequence,
-        leaderEpoch: this.leaderEpoch,
-        attributes: attributes(batch, 0),
-        recordCount: header.recordCount,
-        crc: crc(batch, 0),
-      },
-      batch,
-      null,
-      batch === records ? options.memory : null,
-    )
+    const row: LaneRow = {
+      topicId: this.topicId,
+      partition: this.partition,
+      baseOffset,
+      lastOffset,
+      maxTimestamp,
+      producerId: header.producerId,
+      producerEpoch: header.producerEpoch,
+      baseSequence: header.baseSequence,
+      leaderEpoch: this.leaderEpoch,
+      attributes: attributes(batch, 0),
+      recordCount: header.recordCount,
+      crc: crc(batch, 0),
+    }
+    const number = this.#batches.push(row, batch, batch === records ? (options.memory ?? null) : null)
     if (header.producerId >= 0) this.#producers.update({ ...producerBatch(header), baseOffset, lastOffset }, nowMs)
     this.#epochs.assign(this.leaderEpoch, baseOffset)
     this.#logEnd = lastOffset + 1
-    this.#entries.push(entry)
-    this.#host.cache.add(entry)
-    this.#host.submit(entry)
+    this.#host.cache.add(this, number)
+    this.#host.submit(new PendingBatch(this, number, row, batch))
     return { kind: 'appended', baseOffset, lastOffset, logAppendTimeMs }
   }
 
   /** Broker time that the batch at this offset was given; -1 where it kept its own, or left memory long ago. */
   #logAppendTimeOf(baseOffset: Offset): number {
-    const entry = this.#entries[this.#firstEntryAtOrAfter(baseOffset)]
-    if (entry === undefined || entry.baseOffset !== baseOffset || (entry.attributes & LOG_APPEND_TIME_BIT) === 0) return -1
-    return entry.maxTimestamp
+    const batches = this.#batches
+    const number = batches.firstAtOrAfter(baseOffset)
+    if (number === batches.end || batches.baseOffset(number) !== baseOffset || (batches.attributes(number) & LOG_APPEND_TIME_BIT) === 0) return -1
+    return batches.maxTimestamp(number)
   }
 
   whenDurable(lastOffset: Offset, done: (outcome: DurableOutcome) => void): void {
@@ -267,19 +265,20 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     else waiters.splice(at, 0, { lastOffset, done })
   }
 
-  batchDurable(entry: BatchEntry): void {
+  batchDurable(batch: PendingBatch, lane: LaneId, seq: LogVersion, start: number): void {
+    this.#batches.setDurable(batch.number, lane, seq, start)
     // Never retained: the segment's count belongs to the batches of other topics.
     if (this.#state === 'deleted') return
-    this.#highWatermark = entry.lastOffset + 1
-    this.#unflushedBytes += entry.batchBytes
+    this.#highWatermark = batch.lastOffset + 1
+    this.#unflushedBytes += batch.bytes.length
     this.#oldestUnflushedMs ??= this.#host.env.clock.monotonic()
-    if (entry.maxTimestamp > this.#maxTimestampDurable) this.#maxTimestampDurable = entry.maxTimestamp
-    if (entry.producerId >= 0) this.#durableProducers.update(entry, this.#host.env.clock.now())
-    this.#host.batchDurable(this, entry)
+    if (batch.maxTimestamp > this.#maxTimestampDurable) this.#maxTimestampDurable = batch.maxTimestamp
+    if (batch.producerId >= 0) this.#durableProducers.update(batch, this.#host.env.clock.now())
+    this.#host.batchDurable(this, batch.bytes.length, lane, seq)
     this.#scheduleAdvance()
   }
 
-  batchFailed(_entry: BatchEntry, _reason: LaneFailure): void {
+  batchFailed(): void {
     this.#close('notLeader')
   }
 
@@ -291,18 +290,13 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
   /** The topic is gone: memory is freed and the lanes no longer keep its batches. */
   delete(): void {
     this.#close('deleted')
-    const entries = this.#entries.slice(this.#head)
-    this.#entries = []
-    this.#head = 0
-    for (const entry of entries) {
-      // The lane still has to write it: its bytes go once it is durable, when their turn in the cache comes.
-      if (entry.ref === null) continue
-      this.#host.cache.released(entry.sizeBytes)
-      entry.evict()
-      if (entry.lastOffset >= this.#flushed) this.#host.batchReleased(entry)
-    }
+    // What is not durable the lane still has to write: its bytes go once that is done, when their turn in the cache comes.
+    const durable = this.#batches.run(this.#batches.first, this.#batches.firstAtOrAfter(this.#highWatermark))
+    const unflushed = this.#batches.firstAtOrAfter(this.#flushed) - this.#batches.first
+    for (let i = 0; i < durable.length; i++) this.#forget(durable.number(i))
     this.#unflushedBytes = 0
     this.#oldestUnflushedMs = null
+    this.#release(durable, unflushed)
   }
 
   #close(state: 'notLeader' | 'deleted'): void {
@@ -351,13 +345,17 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     if (fromOffset < this.#logStart || fromOffset > this.#logEnd) return { kind: 'outOfRange' }
     const limit = request.isolation === 'readCommitted' ? this.lastStableOffset : this.#highWatermark
     if (fromOffset >= limit) return NOTHING
-    const at = this.#firstEntryAtOrAfter(fromOffset)
-    const entry = this.#entries[at]
-    const memoryStart = this.#entries[this.#head]?.baseOffset ?? this.#highWatermark
-    if (fromOffset < memoryStart && fromOffset < this.#flushed) return this.#readCold(request, limit)
-    if (entry === undefined || entry.lastOffset >= limit) return NOTHING
-    if (!entry.resident) return this.#readLane(request, at, limit)
-    return this.#readMemory(request, at, limit)
+    if (fromOffset < this.#memoryStart && fromOffset < this.#flushed) return this.#readCold(request, limit)
+    const batches = this.#batches
+    const from = batches.firstAtOrAfter(fromOffset)
+    if (from === batches.end || batches.lastOffset(from) >= limit) return NOTHING
+    return batches.isResident(from) ? this.#readMemory(request, from, limit) : this.#readLane(request, from, limit)
+  }
+
+  /** Where what is known of batches begins; before it there is the table. */
+  get #memoryStart(): Offset {
+    const batches = this.#batches
+    return batches.first < batches.end ? batches.baseOffset(batches.first) : this.#highWatermark
   }
 
   isAtEnd(fromOffset: Offset, isolation: ReadRequest['isolation']): boolean {
@@ -367,35 +365,36 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
 
   readsStore(fromOffset: Offset): boolean {
     if (this.#state !== 'open' || fromOffset < this.#logStart || fromOffset >= this.#highWatermark) return false
-    const memoryStart = this.#entries[this.#head]?.baseOffset ?? this.#highWatermark
-    if (fromOffset < memoryStart && fromOffset < this.#flushed) return true
-    return this.#entries[this.#firstEntryAtOrAfter(fromOffset)]?.resident === false
+    if (fromOffset < this.#memoryStart && fromOffset < this.#flushed) return true
+    const number = this.#batches.firstAtOrAfter(fromOffset)
+    return number < this.#batches.end && !this.#batches.isResident(number)
   }
 
   #readMemory(request: ReadRequest, from: number, limit: Offset): ReadOutcome {
     const chunks: Uint8Array[] = []
     const held: BatchMemory[] = []
+    const batches = this.#batches
     let bytes = 0
-    for (let i = from; i < this.#entries.length; i++) {
-      const entry = this.#entries[i]!
-      if (!entry.resident || entry.lastOffset >= limit) break
-      if (bytes + entry.bytes.length > request.maxBytes && !(chunks.length === 0 && request.atLeastOne)) break
-      chunks.push(entry.bytes)
-      entry.holdMemory(held)
-      bytes += entry.bytes.length
+    for (let number = from; number < batches.end; number++) {
+      if (!batches.isResident(number) || batches.lastOffset(number) >= limit) break
+      const batchBytes = batches.batchBytes(number)
+      if (bytes + batchBytes > request.maxBytes && !(chunks.length === 0 && request.atLeastOne)) break
+      chunks.push(batches.bytes(number)!)
+      batches.hold(number, held)
+      bytes += batchBytes
     }
     return { kind: 'records', chunks, bytes, source: 'memory', held }
   }
 
   async #readLane(request: ReadRequest, from: number, limit: Offset): Promise<ReadOutcome> {
     const refs: LaneRef[] = []
+    const batches = this.#batches
+    const run = batches.run(from, batches.firstAtOrAfter(limit))
     let bytes = 0
-    for (let i = from; i < this.#entries.length; i++) {
-      const entry = this.#entries[i]!
-      if (entry.resident || entry.ref === null || entry.lastOffset >= limit) break
-      if (bytes + entry.batchBytes > request.maxBytes && !(refs.length === 0 && request.atLeastOne)) break
-      refs.push(entry.ref)
-      bytes += entry.batchBytes
+    for (let i = 0; i < run.length && !run.isResident(i); i++) {
+      if (bytes + run.batchBytes(i) > request.maxBytes && !(refs.length === 0 && request.atLeastOne)) break
+      refs.push(run.ref(i))
+      bytes += run.batchBytes(i)
     }
     if (refs.length === 0) return NOTHING
     try {
@@ -419,11 +418,11 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
         }
         if (batches.length > 0) return { ...limited(batches, request), held }
         // No row is left up to here: what follows is in memory, or has been flushed and dropped from it since.
-        const next = this.#firstEntryAtOrAfter(endOffset)
-        const entry = this.#entries[next]
-        if (entry !== undefined && entry.baseOffset <= endOffset) {
-          if (entry.lastOffset >= limit) return NOTHING
-          return entry.resident ? this.#readMemory(request, next, limit) : await this.#readLane({ ...request, fromOffset: endOffset }, next, limit)
+        const next = this.#batches.firstAtOrAfter(endOffset)
+        if (next < this.#batches.end && this.#batches.baseOffset(next) <= endOffset) {
+          if (this.#batches.lastOffset(next) >= limit) return NOTHING
+          if (this.#batches.isResident(next)) return this.#readMemory(request, next, limit)
+          return await this.#readLane({ ...request, fromOffset: endOffset }, next, limit)
         }
         if (endOffset <= from) return NOTHING
         from = endOffset
@@ -445,73 +444,60 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
     return encodeBatch({ baseOffset: fromOffset, leaderEpoch: this.epochOf(offset), transactional: true, control: true, records: [marker] })
   }
 
-  /** Index of the first batch whose last offset is at or after `offset`; the length of the list when there is none. */
-  #firstEntryAtOrAfter(offset: Offset): number {
-    let low = this.#head
-    let high = this.#entries.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (this.#entries[middle]!.lastOffset < offset) low = middle + 1
-      else high = middle
-    }
-    return low
-  }
-
   offsetForTimestamp(timestampMs: number): Promise<OffsetAndTimestamp | null> {
-    return this.#lookUp(async (entries, hasOlder) => {
+    return this.#lookUp(async (batches, hasOlder) => {
       const cold = hasOlder ? await this.#host.cold.offsetForTimestamp(this, timestampMs) : null
       if (cold !== null) return { ...cold, leaderEpoch: this.#epochs.epochOf(cold.offset) }
-      for (const entry of entries) {
-        if (entry.maxTimestamp < timestampMs) continue
-        const found = findTimestamp(entry.resident ? entry.bytes : await this.#laneBytes(entry), timestampMs, this.#logStart)
-        if (found !== null) return { ...found, leaderEpoch: entry.leaderEpoch }
+      for (let i = 0; i < batches.length; i++) {
+        if (batches.maxTimestamp(i) < timestampMs) continue
+        const found = findTimestamp(batches.bytes(i) ?? (await this.#laneBytes(batches, i)), timestampMs, this.#logStart)
+        if (found !== null) return { ...found, leaderEpoch: batches.leaderEpoch(i) }
       }
       return null
     })
   }
 
   offsetOfMaxTimestamp(): Promise<OffsetAndTimestamp | null> {
-    return this.#lookUp(async (entries, hasOlder) => {
+    return this.#lookUp(async (batches, hasOlder) => {
       const cold = hasOlder ? await this.#host.cold.offsetOfMaxTimestamp(this) : null
-      let bestEntry: BatchEntry | null = null
+      let best = -1
       let bestCut: OffsetAndTimestamp | null = null
-      for (const entry of entries) {
+      for (let i = 0; i < batches.length; i++) {
         // Its greatest timestamp may be that of a deleted record; one batch at most is cut.
-        if (entry.baseOffset < this.#logStart) {
-          bestCut = { ...maxTimestampOf(entry.resident ? entry.bytes : await this.#laneBytes(entry), this.#logStart), leaderEpoch: entry.leaderEpoch }
+        if (batches.baseOffset(i) < this.#logStart) {
+          bestCut = { ...maxTimestampOf(batches.bytes(i) ?? (await this.#laneBytes(batches, i)), this.#logStart), leaderEpoch: batches.leaderEpoch(i) }
           continue
         }
-        if (entry.maxTimestamp > (bestEntry?.maxTimestamp ?? bestCut?.timestampMs ?? cold?.timestampMs ?? -2)) bestEntry = entry
+        if (batches.maxTimestamp(i) > (best >= 0 ? batches.maxTimestamp(best) : (bestCut?.timestampMs ?? cold?.timestampMs ?? -2))) best = i
       }
-      if (bestEntry !== null) return { ...maxTimestampOf(bestEntry.resident ? bestEntry.bytes : await this.#laneBytes(bestEntry)), leaderEpoch: bestEntry.leaderEpoch }
+      if (best >= 0) return { ...maxTimestampOf(batches.bytes(best) ?? (await this.#laneBytes(batches, best))), leaderEpoch: batches.leaderEpoch(best) }
       if (bestCut !== null && bestCut.offset >= 0 && bestCut.timestampMs > (cold?.timestampMs ?? -2)) return bestCut
       return cold === null ? null : { ...cold, leaderEpoch: this.#epochs.epochOf(cold.offset) }
     })
   }
 
   /**
-   * Runs a search over the table (where `hasOlder`) and then the entries. The entries are taken before anything is awaited: what leaves
-   * memory during the search is in the table only, perhaps in a version that was not searched. Where an entry turns out to be gone from
+   * Runs a search over the table (where `hasOlder`) and then the batches. The batches are taken before anything is awaited: what leaves
+   * memory during the search is in the table only, perhaps in a version that was not searched. Where a batch turns out to be gone from
    * its lane as well, it has been flushed, and the search starts again.
    */
-  async #lookUp<T>(search: (entries: readonly BatchEntry[], hasOlder: boolean) => Promise<T>): Promise<T> {
+  async #lookUp<T>(search: (batches: BatchRun, hasOlder: boolean) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
-      const memoryStart = this.#entries[this.#head]?.baseOffset ?? this.#highWatermark
       try {
-        return await search(this.#visibleEntries(), memoryStart > this.#logStart && this.#flushed > this.#logStart)
+        return await search(this.#visibleBatches(), this.#memoryStart > this.#logStart && this.#flushed > this.#logStart)
       } catch (error) {
         if (!(error instanceof LaneObjectMissingError) || attempt >= LOOK_UPS_MAX) throw error
       }
     }
   }
 
-  #visibleEntries(): BatchEntry[] {
-    return this.#entries.slice(this.#head).filter((entry) => entry.lastOffset < this.#highWatermark && entry.lastOffset >= this.#logStart)
+  #visibleBatches(): BatchRun {
+    return this.#batches.run(this.#batches.firstAtOrAfter(this.#logStart), this.#batches.firstAtOrAfter(this.#highWatermark))
   }
 
   /** Of a batch that is not in memory. What is, must be looked at in the same turn. */
-  async #laneBytes(entry: BatchEntry): Promise<Uint8Array> {
-    const [bytes] = await this.#host.readLane([entry.ref!])
+  async #laneBytes(batches: BatchRun, i: number): Promise<Uint8Array> {
+    const [bytes] = await this.#host.readLane([batches.ref(i)])
     return bytes!
   }
 
@@ -527,67 +513,75 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
 
   /** The next durable batches that are not flushed, or those from `fromOffset` on, at least one where there is any, at most about `bytesMax`. */
   flushRun(bytesMax: number, fromOffset: Offset = this.#flushed): FlushRun | null {
-    const first = this.#firstEntryAtOrAfter(fromOffset)
+    const batches = this.#batches
+    const first = batches.firstAtOrAfter(fromOffset)
+    const end = batches.firstAtOrAfter(this.lastStableOffset)
+    if (first === end) return null
     if (fromOffset === this.#flushed && this.#unflushedBytes <= bytesMax && this.lastStableOffset === this.#highWatermark) {
       // All of it: nothing has to be added up.
-      const all = this.#entries.slice(first, this.#firstEntryAtOrAfter(this.#highWatermark))
-      return all.length === 0 ? null : { fromOffset, endOffset: this.#highWatermark, entries: all, bytes: this.#unflushedBytes }
+      return { fromOffset, endOffset: this.#highWatermark, batches: batches.run(first, end), bytes: this.#unflushedBytes }
     }
-    const entries: BatchEntry[] = []
+    let to = first
     let bytes = 0
-    for (let i = first; i < this.#entries.length; i++) {
-      const entry = this.#entries[i]!
-      if (entry.lastOffset >= this.lastStableOffset) break
-      if (entries.length > 0 && bytes + entry.batchBytes > bytesMax) break
-      entries.push(entry)
-      bytes += entry.batchBytes
-    }
-    const last = entries.at(-1)
-    return last === undefined ? null : { fromOffset, endOffset: last.lastOffset + 1, entries, bytes }
+    while (to < end && (to === first || bytes + batches.batchBytes(to) <= bytesMax)) bytes += batches.batchBytes(to++)
+    return { fromOffset, endOffset: batches.lastOffset(to - 1) + 1, batches: batches.run(first, to), bytes }
   }
 
   /** Everything below `offset` is in the table. Only moves forward. */
   markFlushed(offset: Offset): void {
     if (offset <= this.#flushed) return
-    const from = this.#firstEntryAtOrAfter(this.#flushed)
+    const batches = this.#batches
+    const from = batches.firstAtOrAfter(this.#flushed)
     this.#flushed = Math.min(offset, this.#highWatermark)
-    const released = this.#entries.slice(from, this.#firstEntryAtOrAfter(this.#flushed))
-    for (const entry of released) this.#unflushedBytes -= entry.batchBytes
-    const next = this.#entries[from + released.length]
-    this.#oldestUnflushedMs = next !== undefined && next.ref !== null ? this.#host.env.clock.monotonic() : null
+    const next = batches.firstAtOrAfter(this.#flushed)
+    const released = batches.run(from, next)
+    for (let i = 0; i < released.length; i++) this.#unflushedBytes -= released.batchBytes(i)
+    this.#oldestUnflushedMs = next < batches.end && batches.isDurable(next) ? this.#host.env.clock.monotonic() : null
     this.#dropHead()
-    // Last, and from a list of their own: producers that waited for this append at once, and what they push out of the cache moves the entries.
-    for (const entry of released) this.#host.batchReleased(entry)
+    // Last, and from a run of their own: producers that waited for this append at once, and what they push out of the cache moves the list.
+    this.#release(released, 0)
+  }
+
+  #release(batches: BatchRun, from: number): void {
+    for (let i = from; i < batches.length; i++) this.#host.batchReleased(this, batches.batchBytes(i), batches.lane(i), batches.laneSeq(i))
   }
 
   /** Rows of the table below `below` were compacted: what memory has of them gives way, so that readers see the table. */
   forgetFlushed(below: Offset): void {
-    const end = Math.min(below, this.#flushed)
-    const stale: BatchEntry[] = []
-    for (let i = this.#head; i < this.#entries.length && this.#entries[i]!.lastOffset < end; i++) stale.push(this.#entries[i]!)
-    for (const entry of stale) {
-      if (!entry.resident) continue
-      this.#host.cache.released(entry.sizeBytes)
-      entry.evict()
-    }
+    const batches = this.#batches
+    const end = batches.firstAtOrAfter(Math.min(below, this.#flushed))
+    for (let number = batches.first; number < end; number++) this.#forget(number)
+    this.#dropHead()
   }
 
-  /** A batch left the cache; what the table has too is forgotten with it. */
-  batchEvicted(entry: BatchEntry): void {
-    if (entry === this.#entries[this.#head]) this.#dropHead()
+  /** Out of its turn. */
+  #forget(number: number): void {
+    this.#host.cache.released(this.cachedBytes(number))
+    this.#batches.evict(number)
+  }
+
+  // ---- CachedBatches ----------------------------------------------------------------------------------------------------------
+
+  cachedBytes(number: number): number {
+    return this.#batches.isResident(number) ? this.#batches.batchBytes(number) + RESIDENT_OVERHEAD_BYTES : 0
+  }
+
+  isEvictable(number: number): boolean {
+    return this.#batches.isDurable(number)
+  }
+
+  /** What the table has too is forgotten with its bytes. */
+  evict(number: number): void {
+    this.#batches.evict(number)
+    if (number === this.#batches.first) this.#dropHead()
   }
 
   /** Forgets batches at the front that are flushed and no longer in memory. */
   #dropHead(): void {
-    while (this.#head < this.#entries.length) {
-      const entry = this.#entries[this.#head]!
-      if (entry.resident || entry.lastOffset >= this.#flushed) break
-      this.#head++
-    }
-    if (this.#head > 64 && this.#head * 2 > this.#entries.length) {
-      this.#entries = this.#entries.slice(this.#head)
-      this.#head = 0
-    }
+    const batches = this.#batches
+    let number = batches.first
+    while (number < batches.end && !batches.isResident(number) && batches.lastOffset(number) < this.#flushed) number++
+    if (number > batches.first) batches.drop(number)
   }
 
   expireProducers(beforeMs: number): void {
@@ -606,7 +600,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
   /** State as of everything durable; to be taken when the lane's committed position is known, in the same turn. Stays as it is. */
   checkpoint(): PartitionCheckpoint {
     // Durable batches do not change, so that it is enough to take them by reference.
-    const unflushed = this.#entries.slice(this.#firstEntryAtOrAfter(this.#flushed), this.#firstEntryAtOrAfter(this.#highWatermark))
+    const unflushed = this.#batches.run(this.#batches.firstAtOrAfter(this.#flushed), this.#batches.firstAtOrAfter(this.#highWatermark))
     return {
       topicId: this.topicId,
       partition: this.partition,
@@ -615,7 +609,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
       flushedOffset: this.#flushed,
       epochs: this.#epochs.snapshot().filter(([, start]) => start < this.#highWatermark || start === 0),
       producers: this.#durableProducers.snapshot(),
-      unflushed: unflushed as readonly (BatchEntry & UnflushedBatch)[],
+      unflushed,
     }
   }
 
@@ -648,11 +642,11 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner {
   }
 
   #adopt(row: LaneRow, ref: LaneRef): void {
-    const entry = new BatchEntry(this, row, null, ref)
-    this.#entries.push(entry)
-    this.#unflushedBytes += entry.batchBytes
+    const number = this.#batches.pushDurable(row, ref)
+    const bytes = this.#batches.batchBytes(number)
+    this.#unflushedBytes += bytes
     this.#oldestUnflushedMs ??= this.#host.env.clock.monotonic()
-    this.#host.batchDurable(this, entry)
+    this.#host.batchDurable(this, bytes, ref.lane, ref.seq)
   }
 }
 

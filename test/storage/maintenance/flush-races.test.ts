@@ -167,7 +167,7 @@ inWorld('rows of a predecessor that commits during a flush are not written a sec
     const other = world.openTable()
     await other.load()
     const encoded = await world.parquet.encode({
-      partition: 0, batches: world.logs[0]!.flushRun(1_000_000)!.entries.map(({ bytes }) => bytes), fromOffset: 0, endOffset: 2, compression: 'none',
+      partition: 0, batches: Array.from({ length: 2 }, (_, i) => world.logs[0]!.flushRun(1_000_000)!.batches.bytes(i)!), fromOffset: 0, endOffset: 2, compression: 'none',
     })
     await world.store.put(`${location}/partition=0/theirs.parquet`, [joinBody(encoded.parquet!)])
     const outcome = await other.commit({

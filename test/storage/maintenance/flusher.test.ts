@@ -151,7 +151,7 @@ test('batches that are being encoded stay, whatever the cache lets go of meanwhi
       return await parquet.encode(request)
     },
   })
-  const engine = await startEngine(store, [], { workers: slow, cacheBytes: 3000 })
+  const engine = await startEngine(store, [], { workers: slow, cacheBytes: 1500 })
   const log = engine.partition(TOPIC, 0)!
   const memory = produce(engine, ['a', 'b'])
   await begun.promise

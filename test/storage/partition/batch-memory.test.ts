@@ -42,7 +42,7 @@ test('a frame is free when the request is answered and all its batches have left
 })
 
 test('an answered request leaves its frame to the cache, until that has room for the next', async () => {
-  const host = new TestHost(3000)
+  const host = new TestHost(1500)
   const log = openLog(host)
   const first = send(log, batchOf(['a']))
   first.memory.release()

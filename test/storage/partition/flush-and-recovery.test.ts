@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { decodeCheckpoint, encodeCheckpoint, encodePartition } from '../../../storage/engine/checkpoint-codec.ts'
-import { RESIDENT_OVERHEAD_BYTES } from '../../../storage/partition/batch-entry.ts'
+import { RESIDENT_OVERHEAD_BYTES } from '../../../storage/partition/batch-list.ts'
 import type { StoredPartitionLog } from '../../../storage/partition/log.ts'
 import { TestHost, append, batchOf, idempotent, lane, offsetsOf, openLog, read } from './support.ts'
 
@@ -25,16 +25,16 @@ describe('flush', () => {
     const host = new TestHost()
     const log = openLog(host)
     for (let n = 0; n < 300; n++) append(log, batchOf([`${n}`]))
-    await host.settle()
+    while (host.submitted.length > 0) await host.settle(1)
     const batchReleased = host.batchReleased.bind(host)
-    host.batchReleased = (entry) => {
-      batchReleased(entry)
+    host.batchReleased = (...batch) => {
+      batchReleased(...batch)
       log.forgetFlushed(log.flushedOffset)
       append(log, batchOf(['more']))
     }
     log.markFlushed(300)
     assert.equal(log.unflushedBytes, 0)
-    assert.deepEqual(host.released.map(({ baseOffset }) => baseOffset), Array.from({ length: 300 }, (_, n) => n))
+    assert.deepEqual(host.released.map(({ seq }) => seq), Array.from({ length: 300 }, (_, n) => n))
     await host.settle()
     assert.equal(log.highWatermark, 600)
     assert.equal(log.unflushedBytes, 300 * batchOf(['more']).length)
@@ -44,11 +44,11 @@ describe('flush', () => {
     const host = new TestHost()
     const log = openLog(host)
     for (const text of ['a', 'b', 'c']) append(log, batchOf([text, text]))
-    await host.settle()
+    while (host.submitted.length > 0) await host.settle(1)
     log.markFlushed(4)
     log.markFlushed(4)
     log.markFlushed(2)
-    assert.deepEqual(host.released.map(({ baseOffset }) => baseOffset), [0, 2])
+    assert.deepEqual(host.released.map(({ seq }) => seq), [0, 1])
     assert.equal(log.flushedOffset, 4)
     assert.deepEqual(bordersOf(log, 1_000_000), [4, 6])
     assert.equal(log.unflushedBytes, batchOf(['c', 'c']).length)
@@ -133,8 +133,7 @@ describe('checkpoint and recovery', () => {
     await host.settle()
     const next = openLog(host, {}, 4)
     next.restore(checkpoint)
-    const durable = [...host.durable]
-    for (const entry of durable) next.replay(entry, entry.ref!, 0)
+    for (const batch of log.checkpoint().unflushed) next.replay(batch, batch.ref, 0)
     assert.equal(next.highWatermark, 4)
     assert.deepEqual(offsetsOf(await read(next, 0)), [0, 1, 2, 3])
     assert.equal(append(next, idempotent(7, 1, 3)).kind, 'duplicate')

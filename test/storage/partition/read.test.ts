@@ -1,7 +1,7 @@
 /** Reads over memory, lane and table: limits, borders between them, and what happens when something moves during a read. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { RESIDENT_OVERHEAD_BYTES } from '../../../storage/partition/batch-entry.ts'
+import { RESIDENT_OVERHEAD_BYTES } from '../../../storage/partition/batch-list.ts'
 import { encodeBatch } from '../../../protocol/records/encoder.ts'
 import { simEpochMs } from '../../simulation/sim-env.ts'
 import { TestHost, append, batchOf, offsetsOf, openLog, read, record } from './support.ts'

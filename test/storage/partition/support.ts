@@ -5,10 +5,10 @@ import { encodeBatch } from '../../../protocol/records/encoder.ts'
 import { recordsOf } from '../../../protocol/records/record.ts'
 import { LaneObjectMissingError } from '../../../storage/lane/read-batches.ts'
 import type { LaneId, LaneRef } from '../../../storage/lane/types.ts'
-import type { BatchEntry } from '../../../storage/partition/batch-entry.ts'
 import { HotCache } from '../../../storage/partition/hot-cache.ts'
 import { StoredPartitionLog } from '../../../storage/partition/log.ts'
 import type { ColdReads, PartitionHost } from '../../../storage/partition/log.ts'
+import type { PendingBatch } from '../../../storage/partition/pending-batch.ts'
 import type { DurableOutcome, OffsetAndTimestamp, PartitionLog, ReadOutcome, TopicLogConfig } from '../../../storage/partition/types.ts'
 import { SimEnv, simEpochMs } from '../../simulation/sim-env.ts'
 import { logConfig } from '../../support/log-config.ts'
@@ -32,14 +32,21 @@ export function idempotent(producerId: number, baseSequence: number, count = 1, 
   return batchOf(texts, { producerId, producerEpoch, baseSequence })
 }
 
+/** What the host is told of a batch. */
+export interface BatchInLane {
+  readonly bytes: number
+  readonly lane: LaneId
+  readonly seq: number
+}
+
 /** Plays the lane: what is submitted becomes durable when the test says so, one segment per call of `settle`. */
 export class TestHost implements PartitionHost {
   readonly env = new SimEnv(1)
   readonly cache: HotCache
   readonly cold = new TestTable()
-  readonly submitted: BatchEntry[] = []
-  readonly durable: BatchEntry[] = []
-  readonly released: BatchEntry[] = []
+  readonly submitted: PendingBatch[] = []
+  readonly durable: BatchInLane[] = []
+  readonly released: BatchInLane[] = []
   readonly segments = new Map<number, Uint8Array>()
   laneReads = 0
   #seq = 0
@@ -48,16 +55,16 @@ export class TestHost implements PartitionHost {
     this.cache = new HotCache(cacheBytes)
   }
 
-  submit(entry: BatchEntry): void {
-    this.submitted.push(entry)
+  submit(batch: PendingBatch): void {
+    this.submitted.push(batch)
   }
 
-  batchDurable(_log: StoredPartitionLog, entry: BatchEntry): void {
-    this.durable.push(entry)
+  batchDurable(_log: StoredPartitionLog, bytes: number, of: LaneId, seq: number): void {
+    this.durable.push({ bytes, lane: of, seq })
   }
 
-  batchReleased(entry: BatchEntry): void {
-    this.released.push(entry)
+  batchReleased(_log: StoredPartitionLog, bytes: number, of: LaneId, seq: number): void {
+    this.released.push({ bytes, lane: of, seq })
   }
 
   async readLane(refs: readonly LaneRef[]): Promise<readonly Uint8Array[]> {
@@ -72,14 +79,13 @@ export class TestHost implements PartitionHost {
 
   /** The next `count` batches become durable together; all by default. Callbacks have run when it resolves. */
   async settle(count = this.submitted.length): Promise<void> {
-    const entries = this.submitted.splice(0, count)
+    const batches = this.submitted.splice(0, count)
     const seq = this.#seq++
-    this.segments.set(seq, Buffer.concat(entries.map(({ bytes }) => bytes)))
+    this.segments.set(seq, Buffer.concat(batches.map(({ bytes }) => bytes)))
     let at = 0
-    for (const entry of entries) {
-      const { length } = entry.bytes
-      entry.durable(lane, seq, at, at + length)
-      at += length
+    for (const batch of batches) {
+      batch.durable(lane, seq, at)
+      at += batch.bytes.length
     }
     await Promise.resolve()
     await Promise.resolve()
