@@ -8,7 +8,7 @@ import { Buffer } from 'node:buffer'
 import type { Socket } from 'node:net'
 import type { Clock, Timer } from '../../storage/env.ts'
 import type { Logger, RateLimiter } from '../logging.ts'
-import { withDirectReads } from './direct-reads.ts'
+import { untakenBytes, withDirectReads } from './direct-reads.ts'
 import type { Dispatcher } from './dispatch.ts'
 import { Exchange } from './exchange.ts'
 import type { ExchangeOwner } from './exchange.ts'
@@ -35,8 +35,8 @@ export interface ConnectionDeps {
 
 /** Unsent answers beyond which no more requests are read. */
 const unsentBytesMax = 1024 * 1024
-/** One write to the socket: large enough for the network, small enough that progress is seen. */
-const writeBytesMax = 1024 * 1024
+/** One write to the socket: what a consumer asks for at once goes out in one, without a turn of ours between its pieces. */
+const writeBytesMax = 8 * 1024 * 1024
 const writeChunksMax = 512
 /** How long a connection that ends waits for its client to take the last answer and to close. */
 const lingerMs = 2000
@@ -80,6 +80,8 @@ export class Connection implements ExchangeOwner, BudgetMember {
   #waitingForBudget = false
   #heldBytes = 0
   #movedBytes = 0
+  /** Of the write that is under way. */
+  #writingBytes = 0
   #overdraftAnswered = false
   #activeMs: number
   #aborter: AbortController | null = null
@@ -125,7 +127,7 @@ export class Connection implements ExchangeOwner, BudgetMember {
   }
 
   get movedBytes(): number {
-    return this.#movedBytes
+    return this.#movedBytes + this.#writingBytes - untakenBytes(this.#socket, this.#writingBytes)
   }
 
   get waitsForClient(): boolean {
@@ -377,6 +379,7 @@ export class Connection implements ExchangeOwner, BudgetMember {
     let bytes = 0
     for (const chunk of chunks) bytes += chunk.length
     this.#writing = true
+    this.#writingBytes = bytes
     // After an error the socket closes; what it had been given counts as never sent.
     const done = (error?: Error | null): void => {
       if (error === undefined || error === null) this.#sent(bytes)
@@ -418,6 +421,7 @@ export class Connection implements ExchangeOwner, BudgetMember {
 
   #sent(bytes: number): void {
     this.#writing = false
+    this.#writingBytes = 0
     if (this.#state === 'closed') return
     this.#movedBytes += bytes
     this.#activeMs = this.#deps.clock.monotonic()

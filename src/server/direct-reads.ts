@@ -39,3 +39,10 @@ export function withDirectReads(socket: Socket, reads: DirectReads): Socket | nu
   for (const property of serverProperties) Reflect.set(taken, property, Reflect.get(socket, property))
   return taken
 }
+
+/** Of what was written to the socket, the bytes that the kernel has not taken yet; all `writtenBytes` of them where Node does not say. */
+export function untakenBytes(socket: Socket, writtenBytes: number): number {
+  const handle: unknown = Reflect.get(socket, handleProperty)
+  const queued: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'writeQueueSize') : undefined
+  return typeof queued === 'number' ? Math.min(queued, writtenBytes) : writtenBytes
+}

@@ -50,7 +50,7 @@ const LANES_AT_ONCE = 8
 const TABLES_AT_ONCE = 16
 
 /** A checkpoint that took long, since many batches wait to be flushed, is followed by as many times as long without one. */
-const CHECKPOINT_RESTS = 10
+const CHECKPOINT_RESTS = 20
 const CHECKPOINT_REST_MAX_MS = 30_000
 
 /** Segments that hold unflushed batches, as of one state. */

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { test } from 'node:test'
 import { correlationId, echoFrame, echoHandler, eventually, gate, hurriedClock, RawClient, recordingLogger, startTestServer } from './harness.ts'
 
@@ -58,6 +60,31 @@ test('clients that take their answers, though slowly, are not taken for stalled'
     })
   }
   for (const client of clients) assert.deepEqual((await client.receive(2)).map(correlationId), [1, 2])
+})
+
+test('a client that needs long for one large answer, but takes it all the time, is not taken for stalled', async t => {
+  const answerBytes = 24 * KiB * KiB
+  const handler = echoHandler(request => ({ id: request.id, payload: Buffer.alloc(request.id === 1 ? answerBytes : 0) }))
+  const { port, server } = await startTestServer(t, [handler], { budgetBytes: 500 * KiB }, undefined, hurriedClock(50))
+  let waited = 0
+  const slow = await Promise.all(Array.from({ length: 3 }, async () => {
+    const socket = connect({ host: '127.0.0.1', port })
+    t.after(() => socket.destroy())
+    let taken = 0
+    socket.on('data', chunk => {
+      taken += chunk.length
+      waited = Math.max(waited, server.budget.waiting)
+      socket.pause()
+      setTimeout(() => socket.resume(), 2)
+    })
+    socket.write(Buffer.concat([echoFrame(1), echoFrame(2)]))
+    await once(socket, 'data')
+    return { socket, taken: () => taken }
+  }))
+  const done = slow.map(({ socket, taken }) => eventually(() => socket.closed || taken() > answerBytes, 'the whole answer', 30_000))
+  await Promise.all(done)
+  assert.ok(waited > 0, 'memory was short')
+  assert.deepEqual(slow.map(({ socket }) => socket.closed), [false, false, false])
 })
 
 test('requests wait while the memory is held, and go on when it is free', async t => {
