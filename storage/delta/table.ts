@@ -5,7 +5,6 @@
  * occupying its key (`createOnce`), so a commit whose reply was lost is never applied twice (P4). Operations on one table
  * run one after the other.
  */
-import { atOnce } from '../at-once.ts'
 import type { Env } from '../env.ts'
 import { createOnce } from '../log/create-once.ts'
 import type { ObjectStore } from '../objects/object-store.ts'
@@ -21,14 +20,12 @@ import { DeltaError } from './errors.ts'
 import { loadTable, readCommit } from './load.ts'
 import type { LoadedTable } from './load.ts'
 import { listLog } from './log-files.ts'
+import { missingFiles } from './missing-files.ts'
 import { engineInfo, guidOf, tableProtocol, topicIdProperty, topicMetadata } from './schema.ts'
 import type { TableConfig } from './schema.ts'
-import { Snapshot, dataFileKey } from './snapshot.ts'
+import { Snapshot } from './snapshot.ts'
 import type { SnapshotView } from './snapshot.ts'
 import type { OffsetRange } from './stats.ts'
-
-/** A flush of a thousand partitions is not to fill the connections to the store, nor the event loop with signatures. */
-const HEADS_AT_ONCE = 4
 
 export interface TableOptions {
   readonly checkpoints: CheckpointEngine
@@ -260,10 +257,7 @@ export class DeltaTable {
         this.#options.warn?.('a commit was overwritten by another writer', { key, commitId, by })
         return { kind: 'overwritten', by }
       }
-      const missing: string[] = []
-      await atOnce(HEADS_AT_ONCE, paths, async (path) => {
-        if ((await this.#store.head(dataFileKey(this.location, { path }) ?? path)) === null) missing.push(path)
-      })
+      const missing = await missingFiles(this.#store, this.location, paths, this.#loaded().fileCount)
       if (missing.length === 0) return { kind: 'intact' }
       this.#options.warn?.('data files of a commit are gone from the store', { key, paths: missing })
       return { kind: 'files-missing', paths: missing }
