@@ -142,7 +142,7 @@ const laneSettings = {
   'lane.inflight.max': integer(usual['lane.inflight.max'], 1, 64, 'Write-ahead segments that are written at once.'),
   'lane.segment.bytes': integer(8 * MiB, 64 * KiB, 1024 * MiB, 'Size at which a write-ahead segment is closed and written.'),
   'lane.buffer.bytes': integer(64 * MiB, MiB, 16 * 1024 * MiB, 'Bytes accepted and not yet durable; beyond it producers wait.'),
-  'lane.checkpoint.interval.ms': integer(3 * second, 100, hour, 'How often the state that recovery starts from is written; less often while much is not flushed, so that it takes at most a tenth of the time.'),
+  'lane.checkpoint.interval.ms': integer(3 * second, 100, hour, 'How often the state that recovery starts from is written; less often while much is not flushed, so that it takes at most a twentieth of the time.'),
 }
 
 const tableSettings = {

@@ -27,6 +27,7 @@ import type { Offset } from '../types.ts'
 import { assertNever } from '../types.ts'
 import type { CommittedFile } from './committed-files.ts'
 import { fileStats } from './file-stats.ts'
+import { PacedPuts } from './paced-puts.ts'
 import { RunBatches } from './run-batches.ts'
 import type { RunBytes } from './run-batches.ts'
 
@@ -70,9 +71,9 @@ export interface FlushObserver {
   quarantined(topic: string, partition: number, baseOffset: Offset, reason: string, key: string): void
 }
 
-/** Files of one flush in the making or on their way to the store at once; fewer where there are many, which would keep the store from everything else. */
+/** Files of one flush in the making or on their way to the store at once; where there are many, they are on their way as the store has room for them. */
 const FILES_AT_ONCE = 8
-const FILES_AT_ONCE_OF_MANY = 2
+const FILES_AT_ONCE_OF_MANY = 16
 /** Files in the making at once, over all topics: each takes working memory, and a few threads make them one after the other anyway. */
 const ENCODES_AT_ONCE = 2
 /** Commits of more files than that have many; those of fewer are made as promptly as can be. */
@@ -427,20 +428,21 @@ export class Flusher {
     const files: WrittenFile[] = []
     const queue = [...runs]
     const bytes = new RunBatches(runs.map(({ run }) => run), this.#deps.env.clock, this.#deps.readLane)
+    const paced = runs.length > PROMPT_FILES_MAX ? new PacedPuts(this.#deps.env.clock, FILES_AT_ONCE_OF_MANY) : null
     let unencoded = runs.length
     const lane = async (): Promise<void> => {
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-        const file = await this.#writeRun(topic, next, bytes, runs.length <= PROMPT_FILES_MAX, () => {
+        const file = await this.#writeRun(topic, next, bytes, paced, () => {
           if (--unencoded === 0) encoded?.()
         })
         if (file !== null) files.push(file)
       }
     }
-    await Promise.all(Array.from({ length: runs.length > PROMPT_FILES_MAX ? FILES_AT_ONCE_OF_MANY : Math.min(FILES_AT_ONCE, runs.length) }, lane))
+    await Promise.all(Array.from({ length: Math.min(paced === null ? FILES_AT_ONCE : FILES_AT_ONCE_OF_MANY, runs.length) }, lane))
     return files
   }
 
-  async #writeRun(topic: FlushableTopic, { log, run }: PlannedRun, bytes: RunBatches, prompt: boolean, done: () => void): Promise<WrittenFile | null> {
+  async #writeRun(topic: FlushableTopic, { log, run }: PlannedRun, bytes: RunBatches, paced: PacedPuts | null, done: () => void): Promise<WrittenFile | null> {
     await this.#encodes.enter()
     let runBytes: RunBytes
     let encoded: EncodedFile
@@ -449,7 +451,7 @@ export class Flusher {
       encoded = await this.#deps.workers.encode({
         partition: log.partition,
         batches: runBytes.batches,
-        prompt,
+        prompt: paced === null,
         fromOffset: run.fromOffset,
         endOffset: run.endOffset,
         compression: this.#deps.options.parquetCompression,
@@ -462,7 +464,9 @@ export class Flusher {
     releaseAll(runBytes.held)
     if (encoded.parquet === null || encoded.rows === 0) return null
     const path = dataFilePath(log.partition, run.fromOffset, this.#deps.env.uuid())
-    await this.#deps.store.put(`${topic.table.location}/${path}`, encoded.parquet)
+    const body = encoded.parquet
+    const put = (): Promise<void> => this.#deps.store.put(`${topic.table.location}/${path}`, body)
+    await (paced === null ? put() : paced.run(put))
     return { path, partition: log.partition, bytes: bodyBytes(encoded.parquet), rows: encoded.rows, encoded }
   }
 
