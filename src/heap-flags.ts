@@ -4,6 +4,8 @@
  * alone, and marks the whole heap again for every 10 to 25 MB that are produced: a third of all CPU under load (docs/PERFORMANCE.md). Here
  * the limit is derived from both, and garbage may take a part of what is alive.
  */
+import { readFileSync, readdirSync } from 'node:fs'
+import { getPriority, setPriority } from 'node:os'
 import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
@@ -12,12 +14,32 @@ const garbagePercentMax = 100
 /** Where less than this is alive several times over, a collection for every fifth of it would pause the broker for nothing. */
 const garbageBytes = 64 * 1024 * 1024
 const followMs = 1000
+/** Name of the threads that mark the heap and compile, and their steps of nice(2) behind the thread that answers clients. */
+const helperThread = 'V8Worker'
+const helperSteps = 10
 
 /** To be called before worker threads start: their heaps follow the same flags. Flags that this V8 does not know are ignored by it. */
 export function tuneHeap(): void {
   setFlagsFromString('--external-memory-accounted-in-global-limit')
   followHeap()
   setInterval(followHeap, followMs).unref()
+  stepBackHelpers()
+}
+
+/**
+ * A full collection marks the heap beside the program, in as many threads as there are. Where the processor is short they would take half of it
+ * for a fifth of a second, and clients, the store and the flusher would feel each collection. Linux alone has priorities of threads.
+ */
+function stepBackHelpers(): void {
+  const threads = process.platform === 'linux' ? readdirSync('/proc/self/task') : []
+  for (const thread of threads) {
+    try {
+      if (readFileSync(`/proc/self/task/${thread}/comm`, 'latin1').trim() !== helperThread) continue
+      setPriority(Number(thread), Math.min(19, getPriority(0) + helperSteps))
+    } catch {
+      // It has ended meanwhile, or the system does not let it be touched: then it stays as it is, and only takes more than its share.
+    }
+  }
 }
 
 /** Lets garbage take as much as is alive, but not much more than `garbageBytes`, and always a fifth. */

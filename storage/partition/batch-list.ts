@@ -90,6 +90,7 @@ export class BatchList {
 
   /** Takes a batch at the end; gives its number. `memory`, which `bytes` is a view on, is held while they are resident; null where the collector has it. */
   push(row: LaneRow, bytes: Uint8Array, memory: BatchMemory | null): number {
+    if (memory !== null && memory.buffer !== bytes.buffer) throw new RangeError('a batch outside of the memory that it is said to lie in')
     const at = this.#append(row, bytes.length)
     this.#rows.ints[at * INTS + AT] = bytes.byteOffset
     memory?.hold()

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -81,6 +81,26 @@ test('one ready line says where; SIGTERM stops with exit code 0', async t => {
   assert.equal(broker.lines.filter(({ msg }) => msg === 'ready').length, 1)
   assert.equal(broker.lines.at(-1)?.msg, 'stopped')
   assert.equal(broker.stderr, '')
+})
+
+const linux = process.platform === 'linux' ? {} : { skip: 'threads have priorities of their own on Linux alone' }
+
+test('threads that mark the heap step back behind the one that answers clients', linux, async t => {
+  const broker = new ServeProcess(t, '--store', await directory(t))
+  await broker.line('ready')
+  const threads = `/proc/${broker.child.pid}/task`
+  const priorities = new Map<string, number[]>()
+  for (const thread of await readdir(threads)) {
+    const name = (await readFile(join(threads, thread, 'comm'), 'latin1')).trim()
+    // The 19th field; the second one, the name, may hold spaces (proc_pid_stat(5)).
+    const fields = (await readFile(join(threads, thread, 'stat'), 'latin1')).split(') ')[1]!.split(' ')
+    const key = Number(thread) === broker.child.pid ? 'main' : name
+    priorities.set(key, [...(priorities.get(key) ?? []), Number(fields[16])])
+  }
+  const [main] = priorities.get('main')!
+  const helpers = priorities.get('V8Worker') ?? []
+  assert.ok(helpers.length > 0)
+  assert.deepEqual(new Set(helpers), new Set([Math.min(19, main! + 10)]))
 })
 
 test('a port in use stops the start with one line, and the broker that has the port and the store lives on', async t => {

@@ -99,4 +99,10 @@ describe('the list of batches', () => {
     held[0]!.release()
     assert.equal(frame.length, 0, 'given back')
   })
+
+  it('takes no batch for a part of memory that it is not in', () => {
+    const list = new BatchList(topicId, 7)
+    assert.throws(() => list.push(rowOf(0), new Uint8Array(32), new BatchMemory(new ArrayBuffer(32))), /outside of the memory/)
+    assert.equal(list.end, 0)
+  })
 })
