@@ -16,7 +16,7 @@ const garbageBytes = 64 * 1024 * 1024
 const followMs = 1000
 /** Name of the threads that mark the heap and compile, and their steps of nice(2) behind the thread that answers clients. */
 const helperThread = 'V8Worker'
-const helperSteps = 10
+const helperSteps = 5
 
 /** To be called before worker threads start: their heaps follow the same flags. Flags that this V8 does not know are ignored by it. */
 export function tuneHeap(): void {

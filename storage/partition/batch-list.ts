@@ -261,9 +261,6 @@ export class BatchRun {
   baseOffset(i: number): Offset {
     return this.#rows.doubles[(this.#row + i) * ROW + BASE_OFFSET]!
   }
-  lastOffset(i: number): Offset {
-    return this.#rows.doubles[(this.#row + i) * ROW + LAST_OFFSET]!
-  }
   maxTimestamp(i: number): number {
     return this.#rows.doubles[(this.#row + i) * ROW + MAX_TIMESTAMP]!
   }

@@ -100,7 +100,7 @@ test('threads that mark the heap step back behind the one that answers clients',
   const [main] = priorities.get('main')!
   const helpers = priorities.get('V8Worker') ?? []
   assert.ok(helpers.length > 0)
-  assert.deepEqual(new Set(helpers), new Set([Math.min(19, main! + 10)]))
+  assert.deepEqual(new Set(helpers), new Set([Math.min(19, main! + 5)]))
 })
 
 test('a port in use stops the start with one line, and the broker that has the port and the store lives on', async t => {
