@@ -5,9 +5,9 @@
  * the limit is derived from both, and garbage may take a part of what is alive.
  */
 import { readFileSync, readdirSync } from 'node:fs'
-import { getPriority, setPriority } from 'node:os'
 import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import { stepBack } from '../storage/parquet/background-thread.ts'
 
 const garbagePercentMin = 20
 const garbagePercentMax = 100
@@ -34,8 +34,7 @@ function stepBackHelpers(): void {
   const threads = process.platform === 'linux' ? readdirSync('/proc/self/task') : []
   for (const thread of threads) {
     try {
-      if (readFileSync(`/proc/self/task/${thread}/comm`, 'latin1').trim() !== helperThread) continue
-      setPriority(Number(thread), Math.min(19, getPriority(0) + helperSteps))
+      if (readFileSync(`/proc/self/task/${thread}/comm`, 'latin1').trim() === helperThread) stepBack(helperSteps, Number(thread))
     } catch {
       // It has ended meanwhile, or the system does not let it be touched: then it stays as it is, and only takes more than its share.
     }

@@ -30,6 +30,7 @@ import { fileStats } from './file-stats.ts'
 import { PacedPuts } from './paced-puts.ts'
 import { RunBatches } from './run-batches.ts'
 import type { RunBytes } from './run-batches.ts'
+import { Slots } from './slots.ts'
 
 /** A topic as the flusher sees it. */
 export interface FlushableTopic {
@@ -482,28 +483,6 @@ export class Flusher {
     const bytes = batches[run.batches.indexOf(bad.baseOffset)]
     if (bytes !== undefined) await this.#deps.store.put(key, [bytes])
     this.#deps.observer.quarantined(topic.name, partition, bad.baseOffset, bad.reason, key)
-  }
-}
-
-/** At most so many at once; the others wait in their order. */
-class Slots {
-  #free: number
-  readonly #waiting: (() => void)[] = []
-
-  constructor(count: number) {
-    this.#free = count
-  }
-
-  async enter(): Promise<void> {
-    if (this.#free > 0) this.#free--
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve))
-  }
-
-  /** Hands the place on to whoever waits. */
-  leave(): void {
-    const next = this.#waiting.shift()
-    if (next === undefined) this.#free++
-    else next()
   }
 }
 

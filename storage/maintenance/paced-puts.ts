@@ -4,6 +4,7 @@
  * one after the other with a rest in between, since what clients wait for would wait behind more of them (docs/PERFORMANCE.md).
  */
 import type { Clock } from '../env.ts'
+import { Slots } from './slots.ts'
 
 /** From the beginning of one file to that of the next, at least, milliseconds. */
 const INTERVAL_MS = 15
@@ -13,9 +14,7 @@ const ALONE = 16
 export class PacedPuts {
   readonly #clock: Clock
   readonly #max: number
-  readonly #waiting: (() => void)[] = []
-  #limit = 1
-  #running = 0
+  readonly #slots = new Slots(1)
   #nextMs = -Infinity
   #finished = 0
   #aloneMs = 0
@@ -28,8 +27,7 @@ export class PacedPuts {
 
   /** Runs `put` when its turn comes; gives and throws what it does. */
   async run<T>(put: () => Promise<T>): Promise<T> {
-    if (this.#running < this.#limit) this.#running++
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    await this.#slots.enter()
     try {
       const nowMs = this.#clock.monotonic()
       const startMs = Math.max(nowMs, this.#nextMs)
@@ -42,7 +40,7 @@ export class PacedPuts {
         this.#took(this.#clock.monotonic() - begunMs)
       }
     } finally {
-      this.#leave()
+      this.#slots.leave()
     }
   }
 
@@ -50,15 +48,8 @@ export class PacedPuts {
     if (this.#finished === ALONE) return
     this.#finished++
     this.#aloneMs += millis / ALONE
-    if (this.#finished === ALONE) this.#limit = Math.min(this.#max, Math.max(1, Math.ceil(this.#aloneMs / INTERVAL_MS)))
-  }
-
-  /** Hands the place on, and opens others where the limit has risen. */
-  #leave(): void {
-    this.#running--
-    while (this.#running < this.#limit && this.#waiting.length > 0) {
-      this.#running++
-      this.#waiting.shift()!()
-    }
+    if (this.#finished < ALONE) return
+    const limit = Math.min(this.#max, Math.max(1, Math.ceil(this.#aloneMs / INTERVAL_MS)))
+    for (let more = 1; more < limit; more++) this.#slots.leave()
   }
 }

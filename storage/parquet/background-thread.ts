@@ -5,7 +5,7 @@ import { getPriority, platform, setPriority } from 'node:os'
 const flushSteps = 5
 export const upkeepSteps = 10
 
-/** To be called once by a thread that starts. Linux has a priority for each thread; elsewhere it belongs to the process, and is left alone. */
-export function stepBack(steps: number = flushSteps): void {
-  if (platform() === 'linux') setPriority(0, Math.min(19, getPriority(0) + steps))
+/** To be called once for a thread: by itself when it starts, or with its id. Linux has a priority for each thread; elsewhere it belongs to the process, and is left alone. */
+export function stepBack(steps: number = flushSteps, thread = 0): void {
+  if (platform() === 'linux') setPriority(thread, Math.min(19, getPriority(0) + steps))
 }
