@@ -62,7 +62,7 @@ function isThere(subject: Subject, one: Case, store: BenchStore, { starters, que
   if (one.needs === 'kafka-tools' && classPath === null) return false
   if (one.needs === 'python' && python === null) return false
   // Not behind the latency proxy: its reader asks for each version with a request after the other, and its figures are those of the delays.
-  if (subject === 'delta-queue') return queue && (store.name === 'dir' || store.name === 'minio')
+  if (subject === 'delta-queue') return queue && (store.name === 'dir' || store.name === 'minio' || store.name === 'minio-memory')
   return starters[subject] !== undefined && (subject !== 'nisshi' || store.name !== 'dir')
 }
 

@@ -9,9 +9,9 @@ export interface Scratch {
   remove(): Promise<void>
 }
 
-/** A folder of its own under the system's temporary one. */
-export async function scratchFolder(purpose: string): Promise<Scratch> {
-  const path = await mkdtemp(join(tmpdir(), `bayou-bench-${purpose}-`))
+/** A folder of its own, under the system's temporary one where no other is named. */
+export async function scratchFolder(purpose: string, under = tmpdir()): Promise<Scratch> {
+  const path = await mkdtemp(join(under, `bayou-bench-${purpose}-`))
   const removeWithUs = (): void => rmSync(path, { recursive: true, force: true })
   process.once('exit', removeWithUs)
   return {

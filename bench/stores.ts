@@ -17,9 +17,11 @@ const latencies = {
   's3-express': { p50Ms: 8, p99Ms: 25 },
 } as const
 const latencySeed = 1
+/** File system in memory, where minio-memory has its directory. */
+const memoryFolder = '/dev/shm'
 
 /** In the order in which they are measured and shown. */
-export const storeNames = ['minio', 'dir', 's3-standard', 's3-standard-slow', 's3-express'] as const
+export const storeNames = ['minio', 'minio-memory', 'dir', 's3-standard', 's3-standard-slow', 's3-express'] as const
 export type StoreName = (typeof storeNames)[number]
 
 export interface BenchStore {
@@ -34,13 +36,13 @@ export interface BenchStore {
 }
 
 export async function openBenchStore(name: StoreName): Promise<BenchStore> {
-  const folder = await scratchFolder('store')
+  const folder = await scratchFolder('store', name === 'minio-memory' ? memoryFolder : undefined)
   let count = 0
   if (name === 'dir') {
     return { name, env: {}, freshUrl: () => join(folder.path, `store-${++count}`), open: (url) => openStore(url, realEnv), close: () => folder.remove() }
   }
   const minio = await startMinio({ dir: folder.path })
-  const proxy = name === 'minio' ? null : await startProxy({ upstream: minio.endpoint, ...latencies[name], seed: latencySeed })
+  const proxy = name === 'minio' || name === 'minio-memory' ? null : await startProxy({ upstream: minio.endpoint, ...latencies[name], seed: latencySeed })
   const env = proxy === null ? minio.env : { ...minio.env, AWS_ENDPOINT_URL: proxy.endpoint }
   const { AWS_ENDPOINT_URL: endpoint, AWS_REGION: region, AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = env
   return {

@@ -5,7 +5,7 @@ import type { Numbers } from '../stats.ts'
 import type { Subject } from '../target.ts'
 import type { StoreName } from '../stores.ts'
 import type { Case, CaseContext } from './case.ts'
-import { brokers, cores, everybody, lanePutRate, p50, p99, withKafka } from './case.ts'
+import { brokers, cores, everybody, lanePutRate, minios, p50, p99, withKafka } from './case.ts'
 import { Meter, commitsEvery, costs, load, secondsOf } from './parts.ts'
 
 const burst = 10_000
@@ -22,11 +22,11 @@ interface Shape {
 }
 
 export const burstCases: readonly Case[] = [
-  burstCase({ rate: 10_000, stores: ['minio', 's3-standard', 's3-standard-slow', 's3-express'] }),
-  burstCase({ rate: 30_000 }),
-  burstCase({ rate: 70_000, stores: ['minio', 'dir', 's3-standard', 's3-express'] }),
-  burstCase({ rate: 150_000 }),
-  burstCase({ rate: 250_000 }),
+  burstCase({ rate: 10_000, stores: [...minios, 's3-standard', 's3-standard-slow', 's3-express'] }),
+  burstCase({ rate: 30_000, stores: minios }),
+  burstCase({ rate: 70_000, stores: [...minios, 'dir', 's3-standard', 's3-express'] }),
+  burstCase({ rate: 150_000, stores: minios }),
+  burstCase({ rate: 250_000, stores: minios }),
   burstCase({ rate: 10_000, smooth: true, stores: ['minio', 's3-standard', 's3-express'] }),
   burstCase({ rate: 30_000, smooth: true, onRequest: true }),
   burstCase({ rate: 70_000, smooth: true }),
@@ -36,7 +36,7 @@ export const burstCases: readonly Case[] = [
 
 /** The same traffic to one partition and to a thousand. */
 export const manyPartitionsCases: readonly Case[] = [1, 1000].map((partitions) =>
-  burstCase({ name: `many-partitions-${partitions}`, rate: 10_000, smooth: true, partitions, subjects: withKafka }),
+  burstCase({ name: `many-partitions-${partitions}`, rate: 10_000, smooth: true, partitions, subjects: withKafka, stores: minios }),
 )
 
 function burstCase({ rate, smooth = false, partitions = 1, name, onRequest = false, stores = ['minio'], subjects }: Shape): Case {

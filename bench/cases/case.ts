@@ -48,6 +48,9 @@ export interface Case {
   run(context: CaseContext): Promise<Numbers>
 }
 
+/** What the targets ask of MinIO. */
+export const minios: readonly StoreName[] = ['minio', 'minio-memory']
+
 export const p50: Column = { key: 'p50Ms', title: 'p50', unit: 'ms', better: 'lower' }
 export const p99: Column = { key: 'p99Ms', title: 'p99', unit: 'ms', better: 'lower' }
 export const recordRate: Column = { key: 'recordsPerSecond', title: 'rate', unit: 'records/s', better: 'higher' }

@@ -1,7 +1,7 @@
 /** How old a row is when a reader on delta-rs has it: in Bayou's table, and in a table that delta-rs writes alone. */
 import { runDeltaQueue, startTableReader } from '../peers/delta-queue.ts'
 import type { Case } from './case.ts'
-import { cores, p50, p99 } from './case.ts'
+import { cores, minios, p50, p99 } from './case.ts'
 import { Meter, commitsEvery, costs, load, secondsOf } from './parts.ts'
 
 const burst = 1000
@@ -14,7 +14,7 @@ export const freshnessCases: readonly Case[] = [10_000, 70_000, 250_000].map((ra
   about: `from the intended send time until a polling reader on delta-rs has the row, ${rate / 1000}k records/s of 18 B in bursts of 1,000, commits every 100 ms`,
   subjects: ['bayou', 'delta-queue'],
   needs: 'python',
-  stores: rate === 10_000 ? ['minio', 'dir'] : ['minio'],
+  stores: rate === 10_000 ? [...minios, 'dir'] : minios,
   columns: [p99, p50, { key: 'commitsPerSecond', title: 'commits', unit: '1/s', better: 'higher' }, cores],
   async run(context) {
     const seconds = secondsOf(context, 10, 6)

@@ -4,7 +4,7 @@ import type { Numbers } from '../stats.ts'
 import { median, quantiles } from '../stats.ts'
 import { putLatencies } from '../stores.ts'
 import type { Case } from './case.ts'
-import { brokers, cores, lanePutRate, p50, p99 } from './case.ts'
+import { brokers, cores, lanePutRate, minios, p50, p99 } from './case.ts'
 import { Meter, commitsEvery, load, secondsOf } from './parts.ts'
 
 export const latencyCases: readonly Case[] = [
@@ -13,7 +13,7 @@ export const latencyCases: readonly Case[] = [
     theme: 'Latency',
     about: 'one record of 100 B after the other, acks=all, one in flight; raw conditional PUTs of 4 KiB alternate with it',
     subjects: brokers,
-    stores: ['minio', 'dir', 's3-standard', 's3-standard-slow', 's3-express'],
+    stores: [...minios, 'dir', 's3-standard', 's3-standard-slow', 's3-express'],
     columns: [
       p50,
       p99,
@@ -48,7 +48,7 @@ export const latencyCases: readonly Case[] = [
     theme: 'Latency',
     about: 'sixteen connections, one record of 100 B a request, one request in flight on each: what group commit carries',
     subjects: brokers,
-    stores: ['minio', 's3-standard', 's3-express'],
+    stores: [...minios, 's3-standard', 's3-express'],
     columns: [{ key: 'requestsPerSecond', title: 'rate', unit: 'requests/s', better: 'higher' }, p50, p99, lanePutRate, cores],
     async run(context) {
       const target = await context.start()

@@ -3,7 +3,7 @@ import type { LoadMode } from '../load.ts'
 import type { Subject } from '../target.ts'
 import type { StoreName } from '../stores.ts'
 import type { Case } from './case.ts'
-import { bandwidth, brokers, cpuPerGb, mainPerGb, recordRate, withKafka } from './case.ts'
+import { bandwidth, brokers, cpuPerGb, mainPerGb, minios, recordRate, withKafka } from './case.ts'
 import { MB, Meter, flushed, load, rates, secondsOf, sizeKey, sizeName, unflushedRecords } from './parts.ts'
 
 interface Shape {
@@ -18,18 +18,18 @@ interface Shape {
 
 export const produceCases: readonly Case[] = [
   produceCase({ size: 18 }),
-  produceCase({ size: 100, stores: ['minio', 'dir'] }),
-  produceCase({ size: 1024, stores: ['minio', 'dir', 's3-standard'] }),
+  produceCase({ size: 100, stores: [...minios, 'dir'] }),
+  produceCase({ size: 1024, stores: [...minios, 'dir', 's3-standard'] }),
   produceCase({ size: 10_240 }),
-  produceCase({ size: 100, codec: 'lz4' }),
-  produceCase({ size: 100, codec: 'zstd' }),
+  produceCase({ size: 100, codec: 'lz4', stores: minios }),
+  produceCase({ size: 100, codec: 'zstd', stores: minios }),
   produceCase({ size: 1024, codec: 'lz4' }),
   produceCase({ size: 1024, codec: 'zstd' }),
   produceCase({ size: 18, codec: 'lz4', onRequest: true }),
   produceCase({ size: 18, codec: 'zstd', onRequest: true }),
   produceCase({ size: 10_240, codec: 'lz4', onRequest: true }),
   produceCase({ size: 10_240, codec: 'zstd', onRequest: true }),
-  produceCase({ size: 1024, partitions: 16, subjects: brokers }),
+  produceCase({ size: 1024, partitions: 16, subjects: brokers, stores: minios }),
   produceCase({ size: 1024, partitions: 100 }),
   produceCase({ size: 1024, partitions: 1000 }),
   produceCase({ size: 1024, mode: 'blast', onRequest: true }),
