@@ -29,8 +29,8 @@ export interface ValidateOptions {
   readonly deep?: boolean
   /** Bound on the output of `deep`, in bytes; 64 MiB without it. */
   readonly decompressedBytesMax?: number
-  /** Take control batches; only the broker itself writes them. */
-  readonly allowControl?: boolean
+  /** Take what only the broker itself writes: control batches, and batches of a producer without a sequence (offsets of a transaction). */
+  readonly fromBroker?: boolean
   /** Take batches marked LogAppendTime; producers may not set that bit. */
   readonly allowLogAppendTime?: boolean
 }
@@ -121,13 +121,13 @@ function headerProblem(header: BatchHeader, options: ValidateOptions): RefusedBa
   if (header.lastOffsetDelta !== header.recordCount - 1) {
     return refused('invalid', `${header.recordCount} records do not fit a last offset delta of ${header.lastOffsetDelta}`)
   }
-  if (header.isControl && options.allowControl !== true) return refused('invalid', 'producers may not write control batches')
+  if (header.isControl && options.fromBroker !== true) return refused('invalid', 'producers may not write control batches')
   if (!Number.isSafeInteger(header.producerId) || header.producerId < -1) {
     return refused('invalid', `the producer id is ${header.producerId}`)
   }
   if (header.producerId >= 0) {
     if (header.producerEpoch < 0) return refused('invalid', `the producer epoch is ${header.producerEpoch}`)
-    if (header.baseSequence < 0 && !header.isControl) return refused('invalid', `the base sequence is ${header.baseSequence}`)
+    if (header.baseSequence < 0 && options.fromBroker !== true) return refused('invalid', `the base sequence is ${header.baseSequence}`)
   } else if (header.isTransactional) {
     return refused('invalid', 'a transactional batch has no producer id')
   }

@@ -1,7 +1,7 @@
 // ListOffsets (2), v1–11.
 // Latest (-1), earliest (-2), maximum timestamp (-3, v7+, KIP-734), earliest local (-4, v8+: the same as earliest), latest tiered (-5, v9+)
 // and earliest pending upload (-6, v11+): -1 without tiering; or the first record, in log order, at or after a timestamp. Read-committed
-// consumers see the last stable offset as the latest. A partition that is asked for twice is an INVALID_REQUEST.
+// consumers see the last stable offset as the latest, and find no record beyond it. A partition that is asked for twice is an INVALID_REQUEST.
 import { KafkaError } from '../../protocol/errors.ts'
 import { ListOffsets } from '../../protocol/messages/02-list-offsets.ts'
 import type { ListOffsetsRequest, ListOffsetsResponse } from '../../protocol/messages/02-list-offsets.ts'
@@ -85,7 +85,7 @@ async function answer(asked: AskedPartition, log: PartitionLog | null, readCommi
     default: {
       try {
         const found = timestamp === MAX_TIMESTAMP ? await log.offsetOfMaxTimestamp() : await log.offsetForTimestamp(timestamp)
-        return foundAt(partitionIndex, found)
+        return foundAt(partitionIndex, found !== null && readCommitted && found.offset >= log.lastStableOffset ? null : found)
       } catch (error) {
         context.broker.log.warn({ err: error, topicId: log.topicId, partition: partitionIndex }, 'an offset could not be looked up; the client tries again')
         return { partitionIndex, errorCode: KafkaError.KAFKA_STORAGE_ERROR }

@@ -1,6 +1,6 @@
 // DescribeProducers (61), v0 (KIP-664).
-// The idempotent producers that a partition remembers. The last timestamp is the broker's time of their last batch, by which they age. No
-// transaction is ever open, so coordinator epoch and transaction start are -1.
+// The idempotent producers that a partition remembers. The last timestamp is the broker's time of their last batch, by which they age. The
+// coordinator epoch is that of the last marker since the broker started, else -1.
 import { KafkaError } from '../../protocol/errors.ts'
 import { DescribeProducers } from '../../protocol/messages/61-describe-producers.ts'
 import type { DescribeProducersRequest, DescribeProducersResponse } from '../../protocol/messages/61-describe-producers.ts'
@@ -28,12 +28,13 @@ export const describeProducers: Handler<DescribeProducersRequest, DescribeProduc
             if (broker.engine.isFenced) return refused(KafkaError.NOT_LEADER_OR_FOLLOWER, null)
             return {
               partitionIndex,
-              activeProducers: log.activeProducers().map(({ producerId, producerEpoch, lastSequence, lastSeenMs }) => ({
+              activeProducers: log.activeProducers().map(({ producerId, producerEpoch, lastSequence, lastSeenMs, coordinatorEpoch, transactionStart }) => ({
                 producerId,
                 producerEpoch,
                 lastSequence,
                 lastTimestamp: lastSeenMs,
-                coordinatorEpoch: -1,
+                coordinatorEpoch,
+                currentTxnStartOffset: transactionStart ?? -1,
               })),
             }
           }),

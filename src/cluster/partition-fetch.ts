@@ -6,7 +6,7 @@ import { KafkaError } from '../../protocol/errors.ts'
 import type { FetchResponse } from '../../protocol/messages/01-fetch.ts'
 import { releaseAll } from '../../storage/partition/batch-memory.ts'
 import type { BatchMemory } from '../../storage/partition/batch-memory.ts'
-import type { PartitionLog, ReadOutcome, ReadRequest, ReadSource } from '../../storage/partition/types.ts'
+import type { AbortedTransaction, PartitionLog, ReadOutcome, ReadRequest, ReadSource } from '../../storage/partition/types.ts'
 
 export type Isolation = ReadRequest['isolation']
 export type PartitionResult = FetchResponse['responses'][number]['partitions'][number]
@@ -28,6 +28,7 @@ const readErrors: Readonly<Record<Exclude<ReadOutcome['kind'], 'records'>, numbe
 
 const NOTHING: readonly Uint8Array[] = []
 const NOBODY: readonly BatchMemory[] = []
+const NO_TRANSACTIONS: readonly AbortedTransaction[] = []
 
 export class PartitionFetch {
   /** In its session. */
@@ -56,6 +57,7 @@ export class PartitionFetch {
   #held = NOBODY
   #bytes = 0
   #source: ReadSource = 'memory'
+  #aborted = NO_TRANSACTIONS
   /** Moved since it was read. */
   #stale = false
   #moved: (() => void) | null = null
@@ -139,6 +141,7 @@ export class PartitionFetch {
     }
     this.#chunks = outcome.chunks
     this.#held = outcome.held ?? NOBODY
+    this.#aborted = outcome.aborted ?? NO_TRANSACTIONS
     this.#bytes = outcome.bytes
     this.#source = outcome.source
   }
@@ -179,7 +182,7 @@ export class PartitionFetch {
       highWatermark,
       lastStableOffset,
       logStartOffset,
-      abortedTransactions: this.#isolation === 'readCommitted' && log !== null ? [] : null,
+      abortedTransactions: this.#isolation === 'readCommitted' && log !== null ? this.#aborted.map(({ producerId, firstOffset }) => ({ producerId, firstOffset })) : null,
       records: this.#chunks,
       ...(this.#diverging === null ? {} : { divergingEpoch: this.#diverging }),
     }
@@ -191,6 +194,7 @@ export class PartitionFetch {
   #clear(): void {
     this.#chunks = NOTHING
     this.#held = NOBODY
+    this.#aborted = NO_TRANSACTIONS
     this.#bytes = 0
   }
 

@@ -7,8 +7,11 @@ import type { PartitionCheckpoint, UnflushedBatch } from '../partition/log.ts'
 import type { LaneId } from '../lane/types.ts'
 import type { ProducerSnapshot } from '../partition/producer-state.ts'
 import type { EpochStart } from '../partition/leader-epochs.ts'
+import type { TransactionsSnapshot } from '../partition/transactions.ts'
 
-const FORMAT = 1
+const FORMAT = 2
+/** Without transactions. */
+const FORMAT_BEFORE = 1
 const ROWS_PER_PIECE = 1000
 
 type UnflushedRow = readonly [
@@ -37,6 +40,8 @@ interface PartitionLine {
   readonly flushed: number
   readonly epochs: readonly EpochStart[]
   readonly producers: readonly ProducerSnapshot[]
+  /** Absent where there are none. */
+  readonly txns?: TransactionsSnapshot
   readonly batches: readonly UnflushedRow[]
 }
 
@@ -52,6 +57,7 @@ export function* encodePartition(state: PartitionCheckpoint): Generator<Uint8Arr
     flushed: state.flushedOffset,
     epochs: state.epochs,
     producers: state.producers,
+    ...(state.transactions === null ? {} : { txns: state.transactions }),
     batches: [],
   }
   // Without the brackets and the brace that end it.
@@ -97,8 +103,8 @@ export function encodeCheckpoint(partitions: number, lines: readonly Uint8Array[
 export function decodeCheckpoint(body: Uint8Array): PartitionCheckpoint[] {
   const lines = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString().split('\n')
   const header = JSON.parse(lines[0] ?? '') as { format?: unknown; partitions?: unknown }
-  if (header.format !== FORMAT) {
-    throw new CheckpointFormatError(`the lane checkpoint has format ${String(header.format)}, this version reads format ${FORMAT}`)
+  if (header.format !== FORMAT && header.format !== FORMAT_BEFORE) {
+    throw new CheckpointFormatError(`the lane checkpoint has format ${String(header.format)}, this version reads formats up to ${FORMAT}`)
   }
   const partitions = lines.slice(1).filter((line) => line !== '')
   if (partitions.length !== header.partitions) throw new CheckpointFormatError('the lane checkpoint lacks partitions')
@@ -116,6 +122,7 @@ function decodePartition(text: string): PartitionCheckpoint {
     flushedOffset: line.flushed,
     epochs: line.epochs,
     producers: line.producers,
+    transactions: line.txns ?? null,
     unflushed: line.batches.map((row) => decodeRow(line, row, lanes)),
   }
 }

@@ -26,6 +26,7 @@ import { HotCache } from '../partition/hot-cache.ts'
 import { StoredPartitionLog } from '../partition/log.ts'
 import type { ColdReads, PartitionCheckpoint, PartitionHost } from '../partition/log.ts'
 import type { PendingBatch } from '../partition/pending-batch.ts'
+import { TopicTransactions } from '../partition/transactions.ts'
 import type { CompactionConfig, PartitionLog, SegmentConfig, TopicLogConfig } from '../partition/types.ts'
 import { laneCheckpointKey } from '../paths.ts'
 import { Turns } from '../turns.ts'
@@ -111,6 +112,7 @@ export class TopicLogs implements FlushableTopic, MaintainedTopic {
   readonly record: TopicRecord
   readonly table: DeltaTable
   readonly logs: StoredPartitionLog[] = []
+  readonly transactions = new TopicTransactions()
   config: TopicLogConfig
   deleted = false
   /** What `config` and the number of logs come from. */
@@ -429,7 +431,7 @@ export class StorageEngine implements PartitionHost {
     for (const log of topic.logs) log.setConfig(config)
     this.#flusher.reconfigured(topic)
     while (topic.logs.length < record.partitions) {
-      topic.logs.push(new StoredPartitionLog(this, record.id, topic.logs.length, this.incarnation, config))
+      topic.logs.push(new StoredPartitionLog(this, record.id, topic.logs.length, this.incarnation, config, topic.transactions))
     }
   }
 

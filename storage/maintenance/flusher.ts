@@ -14,14 +14,14 @@ import { backoffMs } from '../log/create-once.ts'
 import { bodyBytes } from '../objects/keys.ts'
 import type { ObjectStore } from '../objects/object-store.ts'
 import { StoreError } from '../objects/object-store.ts'
-import type { EncodedFile } from '../parquet/encode.ts'
+import type { EncodedFile, ProducerRange } from '../parquet/encode.ts'
 import type { ParquetCodec } from '../parquet/parquet-codec.ts'
 import { dataFilePath } from '../paths.ts'
 import { LaneObjectMissingError } from '../lane/read-batches.ts'
 import type { LaneRef } from '../lane/types.ts'
 import { releaseAll } from '../partition/batch-memory.ts'
 import type { FlushRun, StoredPartitionLog } from '../partition/log.ts'
-import type { TopicLogConfig } from '../partition/types.ts'
+import type { AbortedTransaction, TopicLogConfig } from '../partition/types.ts'
 import { Turns } from '../turns.ts'
 import type { Offset } from '../types.ts'
 import { assertNever } from '../types.ts'
@@ -31,6 +31,7 @@ import { PacedPuts } from './paced-puts.ts'
 import { RunBatches } from './run-batches.ts'
 import type { RunBytes } from './run-batches.ts'
 import { Slots } from './slots.ts'
+import { cutBetweenTransactions } from './transaction-cuts.ts'
 
 /** A topic as the flusher sees it. */
 export interface FlushableTopic {
@@ -253,7 +254,7 @@ export class Flusher {
       try {
         if (!topic.deleted && !this.#abort.signal.aborted) restMs = await this.#flush(state)
         // What an open transaction holds back is nothing that more flushing could help.
-        this.#deps.stuck?.(topic, restMs > 0 || (unflushedBytes(topic) > 0 && !topic.logs.some((log) => log.unflushedBytes > 0 && log.flushRun(1) !== null)))
+        this.#deps.stuck?.(topic, restMs > 0 || (unflushedBytes(topic) > 0 && !canFlush(topic)))
       } catch (error) {
         // A predecessor that does not know its end yet may have flushed these batches and collected their segment.
         if (error instanceof LaneObjectMissingError) await topic.table.poll().catch(() => undefined)
@@ -358,7 +359,7 @@ export class Flusher {
     if (ahead === null) return null
     state.ahead = null
     const files = await ahead.files
-    const isCurrent = ahead.runs.every(({ log, run, txn }) => run.fromOffset === log.flushedOffset && txn === txnOf(topic, log))
+    const isCurrent = Array.from(firstRuns(ahead.runs).values()).every(({ log, run, txn }) => run.fromOffset === log.flushedOffset && txn === txnOf(topic, log))
     if (isCurrent) return { runs: ahead.runs, files }
     await this.#discard(topic, files)
     return null
@@ -455,6 +456,7 @@ export class Flusher {
         prompt: paced === null,
         fromOffset: run.fromOffset,
         endOffset: run.endOffset,
+        ...(run.aborted.length > 0 && { skipProducerRanges: run.aborted.map(rangeOf) }),
         compression: this.#deps.options.parquetCompression,
       })
     } finally {
@@ -528,20 +530,67 @@ export function adoptFlushed(topic: FlushableTopic): StoredPartitionLog | null {
   return ahead
 }
 
-/** What comes next, or what comes after `previous` has been committed. Partitions share the room of a commit. */
+/** What comes next, or what comes after `previous` has been committed; a partition may have several runs, one after the other. */
 function planRuns(topic: FlushableTopic, previous: readonly PlannedRun[] = []): PlannedRun[] {
+  const starts = new Map(previous.map(({ log, run }) => [log, run.endOffset]))
+  const room = commitBytesMax(topic)
+  return topic.logs.some(({ endedTransactions }) => endedTransactions.length > 0)
+    ? planTransactions(topic, starts, room)
+    : planWithin(room, topic, starts)
+}
+
+/** Partitions share the room of a commit. */
+function planWithin(bytesMax: number, topic: FlushableTopic, starts: ReadonlyMap<StoredPartitionLog, Offset>): PlannedRun[] {
   const runs: PlannedRun[] = []
   const waiting = topic.logs.filter((log) => log.unflushedBytes > 0)
-  const ends = new Map(previous.map(({ log, run }) => [log, run.endOffset]))
-  let room = commitBytesMax(topic)
+  let room = bytesMax
   for (const [i, log] of waiting.entries()) {
-    const before = ends.get(log)
-    const run = log.flushRun(Math.max(1, room / (waiting.length - i)), before)
+    const start = starts.get(log)
+    const run = log.flushRun(Math.max(1, room / (waiting.length - i)), start)
     if (run === null) continue
-    runs.push({ log, run, txn: before ?? txnOf(topic, log) })
+    runs.push({ log, run, txn: start ?? txnOf(topic, log) })
     room -= run.bytes
   }
   return runs
+}
+
+/** Where transactions have ended: a commit has all of one or nothing (P4), and takes more room where one needs that. */
+function planTransactions(topic: FlushableTopic, starts: ReadonlyMap<StoredPartitionLog, Offset>, bytesMax: number): PlannedRun[] {
+  for (let room = bytesMax; ; room *= 2) {
+    const runs = planWithin(room, topic, starts)
+    const ends = new Map(topic.logs.map((log) => [log.partition, starts.get(log) ?? log.flushedOffset]))
+    for (const { log, run } of runs) ends.set(log.partition, run.endOffset)
+    cutBetweenTransactions(topic.logs, ends)
+    const isStuck = ({ log, run }: PlannedRun): boolean => ends.get(log.partition)! <= run.fromOffset && run.endOffset < log.lastStableOffset
+    if (!runs.some(isStuck)) return runs.flatMap((planned) => upTo(planned, ends.get(planned.log.partition)!, bytesMax))
+  }
+}
+
+/** The run up to an offset, in pieces: each becomes a file. */
+function upTo({ log, run, txn }: PlannedRun, endOffset: Offset, bytesMax: number): PlannedRun[] {
+  if (run.endOffset === endOffset && run.bytes <= bytesMax) return [{ log, run, txn }]
+  const pieces: PlannedRun[] = []
+  for (let from = run.fromOffset, before = txn; from < endOffset; ) {
+    const piece = log.flushRun(bytesMax, from, endOffset)!
+    pieces.push({ log, run: piece, txn: before })
+    from = before = piece.endOffset
+  }
+  return pieces
+}
+
+function rangeOf({ producerId, firstOffset, lastOffset }: AbortedTransaction): ProducerRange {
+  return { producerId, firstOffset, lastOffset }
+}
+
+/** Of each partition. */
+function firstRuns(runs: readonly PlannedRun[]): Map<StoredPartitionLog, PlannedRun> {
+  return new Map(runs.toReversed().map((planned) => [planned.log, planned]))
+}
+
+/** Whether a flush would get anything into the table. */
+function canFlush(topic: FlushableTopic): boolean {
+  if (!topic.logs.some((log) => log.unflushedBytes > 0 && log.flushRun(1) !== null)) return false
+  return !topic.logs.some(({ endedTransactions }) => endedTransactions.length > 0) || planRuns(topic).length > 0
 }
 
 function commitBytesMax(topic: FlushableTopic): number {
@@ -554,6 +603,7 @@ function txnOf(topic: FlushableTopic, log: StoredPartitionLog): number | null {
 
 function changeOf(runs: readonly PlannedRun[], files: readonly WrittenFile[], topicId: string, env: Env): TableChange {
   const nowMs = env.clock.now()
+  const ends = new Map(runs.map(({ log, run }) => [log, run.endOffset]))
   const adds: AddFile[] = files.map((file) => ({
     path: encodePath(file.path),
     partitionValues: { partition: String(file.partition) },
@@ -567,6 +617,6 @@ function changeOf(runs: readonly PlannedRun[], files: readonly WrittenFile[], to
     operation: 'STREAMING UPDATE',
     adds,
     removes: [],
-    txns: runs.map(({ log, run, txn }) => ({ appId: flushAppId(topicId, log.partition), from: txn, to: run.endOffset })),
+    txns: Array.from(firstRuns(runs).values(), ({ log, txn }) => ({ appId: flushAppId(topicId, log.partition), from: txn, to: ends.get(log)! })),
   }
 }

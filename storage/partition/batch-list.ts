@@ -267,6 +267,9 @@ export class BatchRun {
   leaderEpoch(i: number): number {
     return this.#rows.ints[(this.#row + i) * INTS + LEADER_EPOCH]!
   }
+  attributes(i: number): number {
+    return this.#rows.ints[(this.#row + i) * INTS + ATTRIBUTES]!
+  }
   batchBytes(i: number): number {
     return this.#rows.ints[(this.#row + i) * INTS + BYTES]! >>> 0
   }

@@ -2,7 +2,7 @@
  * The log of one partition: judges and orders appends, knows what is durable and what is flushed, and serves reads from memory, then
  * from lane objects, then from the table (DESIGN §2). Everything below is offsets; Kafka's error codes are made in `src/api`.
  */
-import { NO_TIMESTAMP, attributes, codecOf, crc, isControl, patchBatch, setLogAppendTime, setMaxTimestamp } from '../../protocol/records/batch.ts'
+import { NO_TIMESTAMP, attributes, codecOf, crc, isControl, isTransactional, patchBatch, setLogAppendTime, setMaxTimestamp } from '../../protocol/records/batch.ts'
 import type { BatchHeader } from '../../protocol/records/batch.ts'
 import { DECOMPRESSED_BYTES_MAX_DEFAULT, codecNumber } from '../../protocol/records/compression.ts'
 import { encodeBatch } from '../../protocol/records/encoder.ts'
@@ -27,7 +27,10 @@ import type { BatchOwner } from './pending-batch.ts'
 import { ProducerState } from './producer-state.ts'
 import type { ActiveProducer, ProducerSnapshot } from './producer-state.ts'
 import { findTimestamp, maxTimestampOf, positionsWhere } from './records-in-batch.ts'
+import { PartitionTransactions, TopicTransactions } from './transactions.ts'
+import type { EndedTransaction, TransactionsSnapshot } from './transactions.ts'
 import type {
+  AbortedTransaction,
   AppendOptions,
   AppendOutcome,
   DurableOutcome,
@@ -37,13 +40,17 @@ import type {
   ReadOutcome,
   ReadRequest,
   TopicLogConfig,
+  TransactionMarker,
 } from './types.ts'
 
 /** The last offset of a batch is an int32 away from the first. */
 const BATCH_OFFSETS_MAX = 0x7fff_ffff
-/** Version 0, type 1, and version 0, coordinator epoch 0 (KIP-98, "Control Records"). Readers pass over commit markers of no producer. */
+/** Version 0, type 1 or 0; the value is version 0 and the coordinator epoch (KIP-98, "Control Records"). */
 const COMMIT_MARKER_KEY = new Uint8Array([0, 0, 0, 1])
-const COMMIT_MARKER_VALUE = new Uint8Array(6)
+const ABORT_MARKER_KEY = new Uint8Array([0, 0, 0, 0])
+/** As the base sequence of its row in the lane a marker has its type. */
+const COMMIT_MARKER = 1
+const ABORT_MARKER = 0
 
 const LOG_APPEND_TIME_BIT = 1 << 3
 /** How often a look-up by time starts again because batches were flushed and collected under it. */
@@ -83,6 +90,8 @@ export interface PartitionCheckpoint {
   readonly flushedOffset: Offset
   readonly epochs: readonly EpochStart[]
   readonly producers: readonly ProducerSnapshot[]
+  /** Null where there are none. */
+  readonly transactions: TransactionsSnapshot | null
   readonly unflushed: Iterable<UnflushedBatch>
 }
 
@@ -96,6 +105,8 @@ export interface FlushRun {
   readonly endOffset: Offset
   readonly batches: BatchRun
   readonly bytes: number
+  /** Whose records are not to be in the table. */
+  readonly aborted: readonly AbortedTransaction[]
 }
 
 interface Waiter {
@@ -120,6 +131,11 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
   readonly #producers = new ProducerState()
   /** Of everything durable: goes into checkpoints. */
   readonly #durableProducers = new ProducerState()
+  /** Of everything accepted: where the open transaction of a producer begins. Null until somebody has one. */
+  #openTransactions: Map<number, Offset> | null = null
+  /** Of everything durable. Null until there is one. */
+  #transactions: PartitionTransactions | null = null
+  readonly #topicTransactions: TopicTransactions
   /** Batches that are unflushed or resident. */
   readonly #batches: BatchList
   #waiters: Waiter[] = []
@@ -130,13 +146,15 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
   #unflushedBytes = 0
   #oldestUnflushedMs: number | null = null
 
-  constructor(host: PartitionHost, topicId: Uuid, partition: number, leaderEpoch: number, config: TopicLogConfig) {
+  /** `topicTransactions` is shared by the partitions of a topic. */
+  constructor(host: PartitionHost, topicId: Uuid, partition: number, leaderEpoch: number, config: TopicLogConfig, topicTransactions = new TopicTransactions()) {
     this.#host = host
     this.topicId = topicId
     this.partition = partition
     this.#batches = new BatchList(topicId, partition)
     this.leaderEpoch = leaderEpoch
     this.#config = config
+    this.#topicTransactions = topicTransactions
   }
 
   get logStartOffset(): Offset {
@@ -149,7 +167,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
     return this.#highWatermark
   }
   get lastStableOffset(): Offset {
-    return this.#highWatermark
+    return this.#transactions?.firstOpenOffset ?? this.#highWatermark
   }
   get logEndOffset(): Offset {
     return this.#logEnd
@@ -170,8 +188,21 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
     this.#config = config
   }
 
-  activeProducers(): ActiveProducer[] {
-    return this.#producers.active()
+  activeProducers(): (ActiveProducer & { readonly transactionStart: Offset | null })[] {
+    return this.#producers.active().map((producer) => ({ ...producer, transactionStart: this.openTransaction(producer.producerId) }))
+  }
+
+  openTransaction(producerId: number): Offset | null {
+    return this.#openTransactions?.get(producerId) ?? null
+  }
+
+  #aborted(fromOffset: Offset, endOffset: Offset): readonly AbortedTransaction[] {
+    return this.#transactions?.aborted(fromOffset, endOffset) ?? NO_TRANSACTIONS
+  }
+
+  /** Transactions that have ended here and are not in the table yet, in the order of their markers; beside them may be some that were aborted. */
+  get endedTransactions(): readonly EndedTransaction[] {
+    return this.#transactions?.ended ?? NO_TRANSACTIONS
   }
 
   // ---- append -----------------------------------------------------------------------------------------------------------------
@@ -179,7 +210,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
   append(records: Uint8Array, options: AppendOptions): AppendOutcome {
     if (this.#state !== 'open') return { kind: this.#state }
     const config = this.#config
-    const verdict = validateProduceBatch(records, options.origin === 'broker' ? { allowControl: true } : { deep: true, maxBytes: config.maxMessageBytes })
+    const verdict = validateProduceBatch(records, options.origin === 'broker' ? { fromBroker: true } : { deep: true, maxBytes: config.maxMessageBytes })
     if (verdict.kind !== 'ok') return refusal(verdict)
     const { header } = verdict
     if (config.compaction !== undefined && !isControl(header.attributes) && verdict.hasNullKey !== false) {
@@ -194,7 +225,11 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
 
     const baseOffset = this.#logEnd
     const lastOffset = baseOffset + header.lastOffsetDelta
+    const transactional = isTransactional(header.attributes)
     if (header.producerId >= 0) {
+      if (!transactional && this.openTransaction(header.producerId) !== null) {
+        return { kind: 'invalidTransactionState', reason: `producer ${header.producerId} has a transaction open and sent a batch outside of it` }
+      }
       const judged = this.#producers.check({ ...producerBatch(header), baseOffset, lastOffset })
       if (judged.kind === 'duplicate') {
         const logAppendTimeMs = this.#logAppendTimeOf(judged.baseOffset)
@@ -238,13 +273,51 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
       recordCount: header.recordCount,
       crc: crc(batch, 0),
     }
-    const number = this.#batches.push(row, batch, batch === records ? (options.memory ?? null) : null)
-    if (header.producerId >= 0) this.#producers.update({ ...producerBatch(header), baseOffset, lastOffset }, nowMs)
-    this.#epochs.assign(this.leaderEpoch, baseOffset)
-    this.#logEnd = lastOffset + 1
+    if (header.producerId >= 0) {
+      this.#producers.update(row, nowMs)
+      if (transactional && this.openTransaction(header.producerId) === null) (this.#openTransactions ??= new Map()).set(header.producerId, baseOffset)
+    }
+    this.#accept(row, batch, batch === records ? (options.memory ?? null) : null)
+    return { kind: 'appended', baseOffset, lastOffset, logAppendTimeMs }
+  }
+
+  appendMarker({ producerId, producerEpoch, coordinatorEpoch, committed }: TransactionMarker): AppendOutcome {
+    if (this.#state !== 'open') return { kind: this.#state }
+    const known = this.#producers.epochOf(producerId)
+    if (known !== null && producerEpoch < known) {
+      return { kind: 'staleProducerEpoch', reason: `a marker of producer ${producerId} has epoch ${producerEpoch}, epoch ${known} is current` }
+    }
+    const offset = this.#logEnd
+    const nowMs = this.#host.env.clock.now()
+    const { leaderEpoch } = this
+    const batch = markerBatch({ offset, leaderEpoch, timestamp: nowMs, producerId, producerEpoch, coordinatorEpoch, committed })
+    const row: LaneRow = {
+      topicId: this.topicId,
+      partition: this.partition,
+      baseOffset: offset,
+      lastOffset: offset,
+      maxTimestamp: nowMs,
+      producerId,
+      producerEpoch,
+      baseSequence: committed ? COMMIT_MARKER : ABORT_MARKER,
+      leaderEpoch,
+      attributes: attributes(batch, 0),
+      recordCount: 1,
+      crc: crc(batch, 0),
+    }
+    this.#producers.fence(producerId, producerEpoch, nowMs, coordinatorEpoch)
+    this.#openTransactions?.delete(producerId)
+    this.#accept(row, batch, null)
+    return { kind: 'appended', baseOffset: offset, lastOffset: offset, logAppendTimeMs: -1 }
+  }
+
+  /** Takes a batch at the end of the log, on its way into the lane. */
+  #accept(row: LaneRow, batch: Uint8Array, memory: BatchMemory | null): void {
+    const number = this.#batches.push(row, batch, memory)
+    this.#epochs.assign(this.leaderEpoch, row.baseOffset)
+    this.#logEnd = row.lastOffset + 1
     this.#host.cache.add(this, number)
     this.#host.submit(new PendingBatch(this, number, row, batch))
-    return { kind: 'appended', baseOffset, lastOffset, logAppendTimeMs }
   }
 
   /** Broker time that the batch at this offset was given; -1 where it kept its own, or left memory long ago. */
@@ -273,9 +346,19 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
     this.#unflushedBytes += batch.bytes.length
     this.#oldestUnflushedMs ??= this.#host.env.clock.monotonic()
     if (batch.maxTimestamp > this.#maxTimestampDurable) this.#maxTimestampDurable = batch.maxTimestamp
-    if (batch.producerId >= 0) this.#durableProducers.update(batch, this.#host.env.clock.now())
+    if (batch.producerId >= 0) this.#follow(batch, this.#host.env.clock.now())
     this.#host.batchDurable(this, batch.bytes.length, lane, seq)
     this.#scheduleAdvance()
+  }
+
+  /** A producer's batch or marker is durable. */
+  #follow(row: LaneRow, nowMs: number): void {
+    if (isControl(row.attributes)) this.#durableProducers.fence(row.producerId, row.producerEpoch, nowMs)
+    else this.#durableProducers.update(row, nowMs)
+    if (!isTransactional(row.attributes)) return
+    const transactions = (this.#transactions ??= new PartitionTransactions(this.partition, this.#topicTransactions))
+    if (isControl(row.attributes)) transactions.marked(row.producerId, row.baseOffset, row.baseSequence === COMMIT_MARKER)
+    else transactions.written(row.producerId, row.baseOffset)
   }
 
   batchFailed(): void {
@@ -375,7 +458,8 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
     const held: BatchMemory[] = []
     const batches = this.#batches
     let bytes = 0
-    for (let number = from; number < batches.end; number++) {
+    let number = from
+    for (; number < batches.end; number++) {
       if (!batches.isResident(number) || batches.lastOffset(number) >= limit) break
       const batchBytes = batches.batchBytes(number)
       if (bytes + batchBytes > request.maxBytes && !(chunks.length === 0 && request.atLeastOne)) break
@@ -383,7 +467,13 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
       batches.hold(number, held)
       bytes += batchBytes
     }
-    return { kind: 'records', chunks, bytes, source: 'memory', held }
+    return { kind: 'records', chunks, bytes, source: 'memory', held, aborted: this.#abortedOf(request, from, number) }
+  }
+
+  /** Of the batches numbered [from, end). To be asked in the turn in which they are looked up, since what nobody needs is forgotten. */
+  #abortedOf({ isolation, fromOffset }: ReadRequest, from: number, end: number): readonly AbortedTransaction[] {
+    if (this.#transactions === null || isolation === 'readUncommitted' || from === end) return NO_TRANSACTIONS
+    return this.#aborted(fromOffset, this.#batches.lastOffset(end - 1) + 1)
   }
 
   async #readLane(request: ReadRequest, from: number, limit: Offset): Promise<ReadOutcome> {
@@ -397,8 +487,9 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
       bytes += run.batchBytes(i)
     }
     if (refs.length === 0) return NOTHING
+    const aborted = this.#abortedOf(request, from, from + refs.length)
     try {
-      return { kind: 'records', chunks: await this.#host.readLane(refs), bytes, source: 'lane' }
+      return { kind: 'records', chunks: await this.#host.readLane(refs), bytes, source: 'lane', aborted }
     } catch (error) {
       // The collector may have deleted the segment after a flush that happened meanwhile: the table has the records then.
       if (request.fromOffset < this.#flushed) return this.#readCold(request, limit)
@@ -440,7 +531,8 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
    */
   #gapBatch(fromOffset: Offset, endOffset: Offset): Uint8Array {
     const offset = Math.min(endOffset - 1, fromOffset + BATCH_OFFSETS_MAX)
-    const marker = { offset, timestamp: NO_TIMESTAMP, key: COMMIT_MARKER_KEY, value: COMMIT_MARKER_VALUE }
+    // Readers pass over commit markers of no producer.
+    const marker = { offset, timestamp: NO_TIMESTAMP, key: COMMIT_MARKER_KEY, value: markerValue(0) }
     return encodeBatch({ baseOffset: fromOffset, leaderEpoch: this.epochOf(offset), transactional: true, control: true, records: [marker] })
   }
 
@@ -449,7 +541,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
       const cold = hasOlder ? await this.#host.cold.offsetForTimestamp(this, timestampMs) : null
       if (cold !== null) return { ...cold, leaderEpoch: this.#epochs.epochOf(cold.offset) }
       for (let i = 0; i < batches.length; i++) {
-        if (batches.maxTimestamp(i) < timestampMs) continue
+        if (batches.maxTimestamp(i) < timestampMs || isControl(batches.attributes(i))) continue
         const found = findTimestamp(batches.bytes(i) ?? (await this.#laneBytes(batches, i)), timestampMs, this.#logStart)
         if (found !== null) return { ...found, leaderEpoch: batches.leaderEpoch(i) }
       }
@@ -463,6 +555,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
       let best = -1
       let bestCut: OffsetAndTimestamp | null = null
       for (let i = 0; i < batches.length; i++) {
+        if (isControl(batches.attributes(i))) continue
         // Its greatest timestamp may be that of a deleted record; one batch at most is cut.
         if (batches.baseOffset(i) < this.#logStart) {
           bestCut = { ...maxTimestampOf(batches.bytes(i) ?? (await this.#laneBytes(batches, i)), this.#logStart), leaderEpoch: batches.leaderEpoch(i) }
@@ -511,20 +604,25 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
 
   // ---- flush ------------------------------------------------------------------------------------------------------------------
 
-  /** The next durable batches that are not flushed, or those from `fromOffset` on, at least one where there is any, at most about `bytesMax`. */
-  flushRun(bytesMax: number, fromOffset: Offset = this.#flushed): FlushRun | null {
+  /**
+   * The next durable batches that are not flushed, or those from `fromOffset` on, at least one where there is any, at most about `bytesMax` and
+   * up to `endOffset`, which is at most the last stable offset.
+   */
+  flushRun(bytesMax: number, fromOffset: Offset = this.#flushed, endOffset: Offset = this.lastStableOffset): FlushRun | null {
     const batches = this.#batches
     const first = batches.firstAtOrAfter(fromOffset)
-    const end = batches.firstAtOrAfter(this.lastStableOffset)
-    if (first === end) return null
-    if (fromOffset === this.#flushed && this.#unflushedBytes <= bytesMax && this.lastStableOffset === this.#highWatermark) {
+    const end = batches.firstAtOrAfter(endOffset)
+    if (first >= end) return null
+    if (fromOffset === this.#flushed && this.#unflushedBytes <= bytesMax && endOffset === this.#highWatermark) {
       // All of it: nothing has to be added up.
-      return { fromOffset, endOffset: this.#highWatermark, batches: batches.run(first, end), bytes: this.#unflushedBytes }
+      const aborted = this.#aborted(fromOffset, endOffset)
+      return { fromOffset, endOffset, batches: batches.run(first, end), bytes: this.#unflushedBytes, aborted }
     }
     let to = first
     let bytes = 0
     while (to < end && (to === first || bytes + batches.batchBytes(to) <= bytesMax)) bytes += batches.batchBytes(to++)
-    return { fromOffset, endOffset: batches.lastOffset(to - 1) + 1, batches: batches.run(first, to), bytes }
+    const runEnd = batches.lastOffset(to - 1) + 1
+    return { fromOffset, endOffset: runEnd, batches: batches.run(first, to), bytes, aborted: this.#aborted(fromOffset, runEnd) }
   }
 
   /** Everything below `offset` is in the table. Only moves forward. */
@@ -582,6 +680,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
     let number = batches.first
     while (number < batches.end && !batches.isResident(number) && batches.lastOffset(number) < this.#flushed) number++
     if (number > batches.first) batches.drop(number)
+    this.#transactions?.forget(this.#flushed, this.#memoryStart)
   }
 
   expireProducers(beforeMs: number): void {
@@ -609,6 +708,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
       flushedOffset: this.#flushed,
       epochs: this.#epochs.snapshot().filter(([, start]) => start < this.#highWatermark || start === 0),
       producers: this.#durableProducers.snapshot(),
+      transactions: this.#transactions?.snapshot(this.#flushed) ?? null,
       unflushed,
     }
   }
@@ -622,6 +722,11 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
     this.#epochs.restore(state.epochs)
     this.#producers.restore(state.producers)
     this.#durableProducers.restore(state.producers)
+    if (state.transactions !== null) {
+      this.#transactions = new PartitionTransactions(this.partition, this.#topicTransactions)
+      this.#transactions.restore(state.transactions)
+      this.#openTransactions = new Map(state.transactions.open.map(([producerId, firstOffset]) => [producerId, firstOffset]))
+    }
     for (const batch of state.unflushed) this.#adopt(batch, batch.ref)
   }
 
@@ -634,11 +739,20 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
     this.#highWatermark = row.lastOffset + 1
     this.#logEnd = this.#highWatermark
     this.#epochs.assign(row.leaderEpoch, row.baseOffset)
-    if (row.producerId >= 0) {
-      this.#producers.update(row, nowMs)
-      this.#durableProducers.update(row, nowMs)
-    }
+    if (row.producerId >= 0) this.#replayProducer(row, nowMs)
     this.#adopt(row, ref)
+  }
+
+  #replayProducer(row: LaneRow, nowMs: number): void {
+    const { producerId, producerEpoch, baseOffset } = row
+    this.#follow(row, nowMs)
+    if (isControl(row.attributes)) {
+      this.#producers.fence(producerId, producerEpoch, nowMs)
+      this.#openTransactions?.delete(producerId)
+      return
+    }
+    this.#producers.update(row, nowMs)
+    if (isTransactional(row.attributes) && this.openTransaction(producerId) === null) (this.#openTransactions ??= new Map()).set(producerId, baseOffset)
   }
 
   #adopt(row: LaneRow, ref: LaneRef): void {
@@ -650,6 +764,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
   }
 }
 
+const NO_TRANSACTIONS: readonly never[] = []
 const NOTHING: ReadOutcome = { kind: 'records', chunks: [], bytes: 0, source: 'memory' }
 
 /** As many of the batches as the request takes. */
@@ -671,6 +786,19 @@ function producerBatch(header: BatchHeader): { producerId: number; producerEpoch
     baseSequence: header.baseSequence,
     recordCount: header.recordCount,
   }
+}
+
+/** The control batch that ends a transaction (KIP-98). */
+function markerBatch(marker: TransactionMarker & { readonly offset: Offset; readonly leaderEpoch: number; readonly timestamp: number }): Uint8Array {
+  const { offset, leaderEpoch, timestamp, producerId, producerEpoch, coordinatorEpoch, committed } = marker
+  const record = { timestamp, key: committed ? COMMIT_MARKER_KEY : ABORT_MARKER_KEY, value: markerValue(coordinatorEpoch) }
+  return encodeBatch({ baseOffset: offset, leaderEpoch, producerId, producerEpoch, transactional: true, control: true, records: [record] })
+}
+
+function markerValue(coordinatorEpoch: number): Uint8Array {
+  const value = Buffer.alloc(6)
+  value.writeInt32BE(coordinatorEpoch, 2)
+  return value
 }
 
 /** Compacted topics take keyed records only. */

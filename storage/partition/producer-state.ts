@@ -10,6 +10,7 @@ import type { Offset } from '../types.ts'
 /** Kafka's ProducerStateEntry.NUM_BATCHES_TO_RETAIN: also the most requests a producer may have in flight with idempotence. */
 const BATCHES_REMEMBERED = 5
 const SEQUENCE_MAX = 0x7fffffff
+const NO_SEQUENCE = -1
 
 export interface ProducerBatch {
   readonly producerId: number
@@ -31,6 +32,8 @@ interface ProducerEntry {
   epoch: number
   batches: RememberedBatch[]
   lastSeenMs: number
+  /** Of the coordinator that ended its last transaction; -1 where none did, or that was before the last start. */
+  coordinatorEpoch: number
 }
 
 export type SequenceVerdict =
@@ -46,6 +49,7 @@ export interface ActiveProducer {
   readonly producerEpoch: number
   readonly lastSequence: number
   readonly lastSeenMs: number
+  readonly coordinatorEpoch: number
 }
 
 export function lastSequenceOf(baseSequence: number, recordCount: number): number {
@@ -64,7 +68,11 @@ export class ProducerState {
     return this.#producers.size
   }
 
-  /** Judges a batch that carries a producer id, without remembering it. */
+  epochOf(producerId: number): number | null {
+    return this.#producers.get(producerId)?.epoch ?? null
+  }
+
+  /** Judges a batch that carries a producer id, without remembering it. One of a coordinator has no sequence, and only its epoch is judged. */
   check(batch: ProducerBatch): SequenceVerdict {
     const known = this.#producers.get(batch.producerId)
     const { baseSequence, producerEpoch } = batch
@@ -75,6 +83,7 @@ export class ProducerState {
         reason: `producer ${batch.producerId} uses epoch ${producerEpoch}, epoch ${known.epoch} is current`,
       }
     }
+    if (baseSequence === NO_SEQUENCE) return { kind: 'next' }
     if (producerEpoch > known.epoch) {
       if (baseSequence === 0) return { kind: 'next' }
       return {
@@ -89,12 +98,13 @@ export class ProducerState {
       }
     }
     const newest = known.batches.at(-1)
-    if (newest === undefined || baseSequence === nextSequence(newest.lastSequence)) return { kind: 'next' }
+    const next = newest === undefined ? 0 : nextSequence(newest.lastSequence)
+    if (baseSequence === next) return { kind: 'next' }
     // Also where the sequence is older than what is remembered: that it was ever written is not known. A producer without state may begin
     // with any sequence, so an earlier one may be a batch that was refused before (KIP-360), and to call it a duplicate would lose it.
     return {
       kind: 'outOfOrderSequence',
-      reason: `producer ${batch.producerId} sent sequence ${baseSequence}, expected ${nextSequence(newest.lastSequence)}`,
+      reason: `producer ${batch.producerId} sent sequence ${baseSequence}, expected ${next}`,
     }
   }
 
@@ -102,10 +112,11 @@ export class ProducerState {
   update(batch: ProducerBatch, nowMs: number): void {
     let known = this.#producers.get(batch.producerId)
     if (known === undefined || known.epoch !== batch.producerEpoch) {
-      known = { epoch: batch.producerEpoch, batches: [], lastSeenMs: nowMs }
+      known = { epoch: batch.producerEpoch, batches: [], lastSeenMs: nowMs, coordinatorEpoch: known?.coordinatorEpoch ?? -1 }
       this.#producers.set(batch.producerId, known)
     }
     known.lastSeenMs = nowMs
+    if (batch.baseSequence === NO_SEQUENCE) return
     known.batches.push({
       baseSequence: batch.baseSequence,
       lastSequence: lastSequenceOf(batch.baseSequence, batch.recordCount),
@@ -113,6 +124,13 @@ export class ProducerState {
       lastOffset: batch.lastOffset,
     })
     if (known.batches.length > BATCHES_REMEMBERED) known.batches.shift()
+  }
+
+  /** A marker with that epoch: older ones are refused from now on, and a newer one begins its sequences anew. */
+  fence(producerId: number, producerEpoch: number, nowMs: number, coordinatorEpoch = -1): void {
+    const known = this.#producers.get(producerId)
+    const batches = known?.epoch === producerEpoch ? known.batches : []
+    this.#producers.set(producerId, { epoch: producerEpoch, batches, lastSeenMs: nowMs, coordinatorEpoch })
   }
 
   /** Forgets producers that were not seen since `beforeMs` (producer.id.expiration.ms). */
@@ -126,6 +144,7 @@ export class ProducerState {
       producerEpoch: entry.epoch,
       lastSequence: entry.batches.at(-1)?.lastSequence ?? -1,
       lastSeenMs: entry.lastSeenMs,
+      coordinatorEpoch: entry.coordinatorEpoch,
     }))
   }
 
@@ -143,6 +162,7 @@ export class ProducerState {
       this.#producers.set(id, {
         epoch,
         lastSeenMs,
+        coordinatorEpoch: -1,
         batches: batches.map(([baseSequence, lastSequence, baseOffset, lastOffset]) => ({
           baseSequence,
           lastSequence,

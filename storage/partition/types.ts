@@ -60,6 +60,8 @@ export type AppendOutcome =
   /** Not the next sequence, and not one of the five batches that are remembered. */
   | { readonly kind: 'outOfOrderSequence'; readonly reason: string }
   | { readonly kind: 'staleProducerEpoch'; readonly reason: string }
+  /** A batch outside of the transaction that its producer has open. */
+  | { readonly kind: 'invalidTransactionState'; readonly reason: string }
   | { readonly kind: 'corrupt'; readonly reason: string }
   /** `records`: positions in the batch of the records that are at fault, where single ones are. */
   | { readonly kind: 'invalidRecord'; readonly reason: string; readonly records?: readonly number[] }
@@ -68,6 +70,22 @@ export type AppendOutcome =
   | { readonly kind: 'unsupportedCodec'; readonly reason: string }
   /** This process no longer leads the partition (fenced, closing) or the topic is gone. */
   | { readonly kind: 'notLeader' | 'deleted' }
+
+/** How a transaction ends in a partition: what its control record says (KIP-98). */
+export interface TransactionMarker {
+  readonly producerId: number
+  readonly producerEpoch: number
+  readonly coordinatorEpoch: number
+  readonly committed: boolean
+}
+
+/** A transaction whose records consumers that read committed ones pass over (Fetch, AbortedTransactions). */
+export interface AbortedTransaction {
+  readonly producerId: number
+  readonly firstOffset: Offset
+  /** Of its marker. */
+  readonly lastOffset: Offset
+}
 
 export type DurableOutcome = 'durable' | 'notLeader' | 'deleted'
 
@@ -82,13 +100,17 @@ export interface ReadRequest {
 export type ReadSource = 'memory' | 'lane' | 'table'
 
 export type ReadOutcome =
-  /** `source`: the slowest place that the records came from. `held`: memory of the chunks; to be released when they are no longer needed, if ever. */
+  /**
+   * `source`: the slowest place that the records came from. `held`: memory of the chunks; to be released when they are no longer needed, if ever.
+   * `aborted`: where committed records were asked for, the transactions whose records among these do not count, by first offset.
+   */
   | {
       readonly kind: 'records'
       readonly chunks: readonly Uint8Array[]
       readonly bytes: number
       readonly source: ReadSource
       readonly held?: readonly BatchMemory[]
+      readonly aborted?: readonly AbortedTransaction[]
     }
   | { readonly kind: 'outOfRange' }
   /** The store is slow or broken: the client should try again. */
@@ -110,6 +132,7 @@ export interface EpochEnd {
  *     [ logStart .. flushed ][ flushed .. highWatermark ][ highWatermark .. logEnd )
  *        in the Delta table     durable in lanes            accepted, not yet durable
  *
+ * The last stable offset is where the first open transaction begins, or the high watermark: flushed <= lastStableOffset <= highWatermark.
  * logStart and flushed <= highWatermark <= logEnd, and each only moves forward. A read never crosses highWatermark. The log start runs ahead
  * of the flush where records are deleted on request before they are in the table; usually it is far behind.
  */
@@ -127,6 +150,13 @@ export interface PartitionLog {
    * not touch it afterwards. Synchronous, so that the order of calls is the order of offsets (P2).
    */
   append(records: Uint8Array, options: AppendOptions): AppendOutcome
+  /**
+   * Ends the transaction that a producer has open here, with a control batch; where none is open, the marker is appended all the same and fences
+   * older epochs of the producer. `staleProducerEpoch` where a newer epoch is known.
+   */
+  appendMarker(marker: TransactionMarker): AppendOutcome
+  /** Where the transaction began that this producer has open, as of everything accepted; null where it has none. */
+  openTransaction(producerId: number): Offset | null
   /** Calls back once everything up to and including `lastOffset` is durable, in offset order (P1). May call at once. */
   whenDurable(lastOffset: Offset, done: (outcome: DurableOutcome) => void): void
   /** Synchronous where the records are in memory. */

@@ -69,6 +69,7 @@ function integerOf(name: string, bits: number): fc.Arbitrary<number> {
 function textOf(name: string, { topics }: Vocabulary): fc.Arbitrary<string> {
   const anything = fc.oneof(fc.constantFrom(...words), fc.string({ unit: 'binary', maxLength: 8 }))
   if (/topic|^name$|resource/i.test(name)) return fc.oneof({ weight: 3, arbitrary: fc.constantFrom(...topics) }, anything)
+  if (/transactionalId/i.test(name)) return fc.oneof({ weight: 3, arbitrary: fc.constantFrom('transaction-1', 'transaction-2') }, anything)
   if (/group/i.test(name)) return fc.oneof({ weight: 3, arbitrary: fc.constantFrom('group-1', 'group-2', 'group-3') }, anything)
   return anything
 }

@@ -36,8 +36,8 @@ import org.apache.kafka.common.record.internal.SimpleRecord;
  */
 public class Golden {
     private static final int[] KEYS = {
-        0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 29, 30, 31, 32, 33, 34, 35, 37, 42, 43, 44, 45, 46, 47, 55,
-        57, 60, 61, 65, 66, 68, 69, 71, 72, 74, 75,
+        0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 37, 42, 43,
+        44, 45, 46, 47, 55, 57, 60, 61, 65, 66, 68, 69, 71, 72, 74, 75,
     };
     private static final long SAFE_MAX = 9007199254740991L;
     private static final HexFormat HEX = HexFormat.of();

@@ -55,7 +55,7 @@ describe('batches of the Java client', () => {
     })
 
     it(`${expected.name}: validated as sent`, () => {
-      const outcome = validateProduceBatch(fromBase64(expected.base64), { deep: true, allowControl: true, allowLogAppendTime: true })
+      const outcome = validateProduceBatch(fromBase64(expected.base64), { deep: true, fromBroker: true, allowLogAppendTime: true })
       if (expected.name.includes('gaps') || expected.name === 'transactional') {
         assert.equal(outcome.kind, 'invalid')
       } else {

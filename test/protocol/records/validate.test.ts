@@ -183,7 +183,7 @@ describe('a batch that a producer may not send', () => {
   it('control batches, unless the broker itself writes them', () => {
     const marker = sample({ control: true })
     assert.equal(kindOf(marker), 'invalid')
-    assert.equal(kindOf(marker, { allowControl: true }), 'ok')
+    assert.equal(kindOf(marker, { fromBroker: true }), 'ok')
   })
 
   it('offsets with gaps', () => {

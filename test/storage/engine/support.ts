@@ -40,7 +40,7 @@ export class TestBroker {
   }
 
   static async start(
-    env: SimEnv, inner: ObjectStore, settings: { readonly gate?: Gate; readonly options?: Partial<EngineOptions>; readonly flushIntervalMs?: number } = {},
+    env: SimEnv, inner: ObjectStore, settings: { readonly gate?: Gate; readonly options?: Partial<EngineOptions>; readonly flushIntervalMs?: number; readonly flushBytes?: number } = {},
   ): Promise<TestBroker> {
     const store = new GatedStore(inner, settings.gate ?? (() => undefined))
     const journal = await Journal.open(store, env)
@@ -52,7 +52,7 @@ export class TestBroker {
       {
         env, store, journal, workers: parquet, checkpoints: new InlineCheckpointEngine(),
         coldReads: (tableOf) => new TableReads({ store, parquet, tableOf, options: { cacheBytes: 10_000, compressionOf: () => 'none' } }),
-        configOf: () => ({ ...config, flushIntervalMs: settings.flushIntervalMs ?? 100 }),
+        configOf: () => ({ ...config, flushIntervalMs: settings.flushIntervalMs ?? 100, flushBytes: settings.flushBytes ?? config.flushBytes }),
         options: { ...engineOptions, ...settings.options },
         observer: {
           lane: { segmentWritten: () => undefined, segmentRetried: () => undefined },

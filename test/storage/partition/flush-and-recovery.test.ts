@@ -149,6 +149,7 @@ describe('checkpoint and recovery', () => {
       topicId: 'AAAAAAAAAAAAAAAAAAAAAQ', partition: 5, logStartOffset: 1, nextOffset: 2 ** 50, flushedOffset: 3,
       epochs: [[2, 0], [9, 100]] as const,
       producers: [[77, 3, 123, [[0x7ffffffe, 4, 10, 16]]]] as const,
+      transactions: { open: [[5, 12, 3]], ended: [[6, 11, 14, 1, 2]] } as const,
       unflushed: [
         {
           topicId: 'AAAAAAAAAAAAAAAAAAAAAQ', partition: 5, baseOffset: 3, lastOffset: 9, maxTimestamp: -1, producerId: 77, producerEpoch: 3,
@@ -164,7 +165,7 @@ describe('checkpoint and recovery', () => {
     assert.deepEqual(bytes.toString().split('\n').map((line) => line === '' || typeof JSON.parse(line)), ['object', 'object', 'object', 'object', true])
     assert.deepEqual(decodeCheckpoint(Buffer.concat(encodeCheckpoint(0, []))), [])
     assert.throws(() => decodeCheckpoint(bytes.subarray(0, bytes.lastIndexOf(10, bytes.length - 2) + 1)), /lacks partitions/)
-    assert.throws(() => decodeCheckpoint(Buffer.from('{"format":2,"partitions":0}\n')), /format 2/)
+    assert.throws(() => decodeCheckpoint(Buffer.from('{"format":3,"partitions":0}\n')), /format 3/)
   })
 })
 
