@@ -136,7 +136,7 @@ describe('a marker', () => {
       [1, 7, 5, -1, 1, true, true],
     )
     // Length, attributes, deltas; key of 4 bytes: version 0, type 0; value of 6: version 0, coordinator epoch 9; no headers.
-    assert.equal(Buffer.from(marker!.subarray(61)).toString('hex'), '20000000080000000' + '00c0000000000' + '0900')
+    assert.equal(Buffer.from(marker!.subarray(61)).toString('hex'), '2000000008000000000c00000000000900')
   })
 
   it('fences older epochs of its producer, and a newer one begins at sequence 0', async () => {
@@ -218,7 +218,7 @@ describe('flush and recovery', () => {
     assert.deepEqual([before.lastStableOffset, before.openTransaction(1), before.openTransaction(2)], [1, null, 1])
     end(log, 2, true)
     append(log, transactional(3, 0))
-    const rows = host.submitted.map((batch) => ({ ...batch }))
+    const rows = [...host.submitted]
     await host.settle()
     let start = 0
     for (const row of rows) {
