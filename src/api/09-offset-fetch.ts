@@ -1,7 +1,7 @@
 /**
  * OffsetFetch (key 9, versions 1–10): committed offsets of one group (up to v7) or of many (KIP-709). A group that does not exist has none,
- * which is no error; a partition without offset has -1. v10 names topics by id (KIP-516). Member id and epoch (v9) matter to groups of
- * the consumer protocol only.
+ * which is no error; a partition without offset has -1. With `requireStable` (v7, KIP-447), partitions for which an open transaction has
+ * offsets get UNSTABLE_OFFSET_COMMIT. v10 names topics by id (KIP-516). Member id and epoch (v9) matter to groups of the consumer protocol only.
  */
 import { KafkaError } from '../../protocol/errors.ts'
 import { OffsetFetch } from '../../protocol/messages/09-offset-fetch.ts'

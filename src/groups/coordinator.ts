@@ -6,6 +6,7 @@ import { Buffer } from 'node:buffer'
 import { KafkaError, errorMessage } from '../../protocol/errors.ts'
 import { ZERO_UUID } from '../../protocol/schema/field.ts'
 import type { Timer } from '../../storage/env.ts'
+import type { TransactionMarker } from '../../storage/partition/types.ts'
 import type { Uuid } from '../../storage/types.ts'
 import { admitConsumerFetch, malformed, refused, subscribesTo } from './consumer/consumer-group.ts'
 import { ASSIGNORS } from './consumer/assignors.ts'
@@ -16,9 +17,11 @@ import type { ConsumerLimits, HeartbeatReply, HeartbeatRequest, Partitions } fro
 import { CONSUMER_PROTOCOL_TYPE } from './consumer-protocol.ts'
 import { expiredOf } from './expiry.ts'
 import type { GroupEntry } from './group-entry.ts'
-import { admitCommit, failedJoin, failedSync } from './group.ts'
+import { admitCommit, admitTransactionalCommit, failedJoin, failedSync } from './group.ts'
 import { NO_BYTES, metadataOf } from './membership.ts'
+import type { PendingOffsets } from './pending-offsets.ts'
 import type { GroupCoordinatorOptions, SnapshotLimits } from './ports.ts'
+import type { Producer } from './record-log.ts'
 import { partitionOfGroup } from './records.ts'
 import type { CommittedOffset } from './records.ts'
 import { GroupShard } from './shard.ts'
@@ -51,6 +54,9 @@ export interface CommitRequest {
   readonly retentionMs: number
   readonly topics: readonly CommitTopic[]
 }
+
+/** `namesUnknownGroup` says nothing here. */
+export type TransactionalCommitRequest = CommitRequest & Producer
 
 export interface CommitTopic {
   /** Either the name or, from v10 on, the id; the other one is empty or the zero UUID. */
@@ -266,7 +272,41 @@ export class GroupCoordinator {
   }
 
   /** Answers when the offsets are durable. Partitions that do not exist are refused one by one; the rest share one fate. */
-  async commit(request: CommitRequest): Promise<CommitTopicReply[]> {
+  commit(request: CommitRequest): Promise<CommitTopicReply[]> {
+    return this.#commit(request, (commits) => this.#commitTo(request, commits))
+  }
+
+  /**
+   * TxnOffsetCommit: offsets that count once their transaction commits, and that nobody sees before. The caller has asked the transaction
+   * coordinator. Where the partition is loaded, they are in the queue of the log when this returns.
+   */
+  commitTransactional(request: TransactionalCommitRequest): Promise<CommitTopicReply[]> {
+    return this.#commit(request, async (commits) => {
+      return request.groupId === '' ? KafkaError.INVALID_GROUP_ID : this.#commitTransactionalTo(request, commits)
+    })
+  }
+
+  /**
+   * Appends the marker of a transaction behind everything written to that partition of `__consumer_offsets`; in this turn where the partition
+   * is loaded. Answers when it is durable, with the pending offsets taken over or dropped. An error code: with COORDINATOR_LOAD_IN_PROGRESS,
+   * COORDINATOR_NOT_AVAILABLE and INVALID_PRODUCER_EPOCH there is no marker in the log.
+   */
+  endTransaction(partition: number, marker: TransactionMarker): Promise<number> {
+    return this.#on(partition, (shard) => new Promise((done) => shard.endTransaction(marker, done)))
+  }
+
+  /** The partition of `__consumer_offsets` that a group's offsets go to. */
+  offsetsPartitionOf(groupId: string): number {
+    return partitionOfGroup(groupId, this.#options.offsetsPartitions.count)
+  }
+
+  /** Whether a partition of `__consumer_offsets` is loaded: markers are then appended at once. */
+  isLoaded(partition: number): boolean {
+    return (this.#slots.get(partition)?.shard ?? null) !== null
+  }
+
+  /** `write` answers with an error code; it gets the offsets of partitions that exist. */
+  async #commit(request: CommitRequest, write: (commits: readonly OffsetCommit[]) => Promise<number>): Promise<CommitTopicReply[]> {
     const nowMs = this.#options.env.clock.now()
     const maxMetadata = this.#options.config['offset.metadata.max.bytes'] ?? 4096
     const expireTimestampMs = request.retentionMs === -1 ? -1 : nowMs + request.retentionMs
@@ -294,7 +334,7 @@ export class GroupCoordinator {
       })
     })
     // Who names no partition that exists never gets to the group.
-    const errorCode = known === 0 ? KafkaError.NONE : await this.#commitTo(request, commits)
+    const errorCode = known === 0 ? KafkaError.NONE : await write(commits)
     const { NONE, OFFSET_METADATA_TOO_LARGE } = KafkaError
     const valid = (code: number): boolean => code === NONE || code === OFFSET_METADATA_TOO_LARGE
     return request.topics.map((topic, i) => ({
@@ -309,7 +349,8 @@ export class GroupCoordinator {
 
   /**
    * Committed offsets: of these partitions, or of all where `topics` is null. A group that does not exist has none, which is no error.
-   * `requireStable` waits for commits that are on their way (KIP-447). Members of the consumer protocol say who they are, and are refused
+   * `requireStable` waits for commits that are on their way, and gives UNSTABLE_OFFSET_COMMIT for partitions that open transactions have
+   * offsets for (KIP-447). Members of the consumer protocol say who they are, and are refused
    * with an epoch that is not theirs.
    */
   async fetch(
@@ -319,7 +360,7 @@ export class GroupCoordinator {
     member: { readonly memberId: string | null; readonly memberEpoch: number } = { memberId: null, memberEpoch: -1 },
   ): Promise<FetchReply> {
     if (!this.#options.offsetsPartitions.exists()) {
-      return { errorCode: KafkaError.NONE, topics: topics === null ? [] : this.#someOffsets(undefined, topics) }
+      return { errorCode: KafkaError.NONE, topics: topics === null ? [] : this.#someOffsets(undefined, topics, null) }
     }
     const shard = await this.#shardOf(groupId)
     if (typeof shard === 'number') return { errorCode: shard, topics: [] }
@@ -332,7 +373,8 @@ export class GroupCoordinator {
     const consumer = entry?.consumer ?? null
     const refusal = consumer === null ? KafkaError.NONE : admitConsumerFetch(consumer, member.memberId, member.memberEpoch)
     if (refusal !== KafkaError.NONE) return { errorCode: refusal, topics: [] }
-    return { errorCode: KafkaError.NONE, topics: topics === null ? this.#allOffsets(entry) : this.#someOffsets(entry, topics) }
+    const pending = requireStable ? shard.pending : null
+    return { errorCode: KafkaError.NONE, topics: topics === null ? this.#allOffsets(entry, pending) : this.#someOffsets(entry, topics, pending) }
   }
 
   async describe(groupId: string): Promise<DescribedGroup> {
@@ -416,7 +458,7 @@ export class GroupCoordinator {
     return { errorCode: KafkaError.NONE, groups }
   }
 
-  /** Deletes a group without members, with its offsets. Returns an error code. */
+  /** Deletes a group without members, with its offsets, also those of open transactions. Returns an error code. */
   async delete(groupId: string): Promise<number> {
     if (!this.#options.offsetsPartitions.exists()) return KafkaError.GROUP_ID_NOT_FOUND
     const shard = await this.#shardOf(groupId)
@@ -427,6 +469,9 @@ export class GroupCoordinator {
     const places = Array.from(entry.offsets.topics(), ([topic, partitions]) =>
       Array.from(partitions.keys(), (partition) => ({ topic, partition })),
     ).flat()
+    for (const place of shard.pending.places(groupId)) {
+      if (entry.offsets.get(place.topic, place.partition) === undefined) places.push(place)
+    }
     return new Promise((done) => shard.remove(entry, places, true, done))
   }
 
@@ -456,7 +501,8 @@ export class GroupCoordinator {
         const partitions = this.#options.topics.resolve(name)?.partitions ?? 0
         if (!(partitionIndex >= 0 && partitionIndex < partitions)) return { partitionIndex, errorCode: KafkaError.UNKNOWN_TOPIC_OR_PARTITION }
         if (subscribed(name)) return { partitionIndex, errorCode: KafkaError.GROUP_SUBSCRIBED_TO_TOPIC }
-        if (entry.offsets.get(name, partitionIndex) !== undefined) places.push({ topic: name, partition: partitionIndex })
+        const committed = entry.offsets.get(name, partitionIndex) !== undefined
+        if (committed || shard.pending.has(groupId, name, partitionIndex)) places.push({ topic: name, partition: partitionIndex })
         return { partitionIndex, errorCode: KafkaError.NONE }
       }),
     }))
@@ -465,25 +511,25 @@ export class GroupCoordinator {
     return { errorCode, topics: errorCode === KafkaError.NONE ? results : [] }
   }
 
-  async #commitTo(request: CommitRequest, commits: readonly OffsetCommit[]): Promise<number> {
-    const shard = await this.#shardOf(request.groupId)
-    if (typeof shard === 'number') return shard
-    const entry = shard.get(request.groupId)
-    if (entry === undefined) {
-      if (request.generation >= 0) return request.namesUnknownGroup ? KafkaError.GROUP_ID_NOT_FOUND : KafkaError.ILLEGAL_GENERATION
-    } else if (entry.consumer !== null) {
-      const { memberId, generation, namesUnknownGroup } = request
-      const refused = shard.admitConsumerCommit(entry.consumer, memberId, generation, namesUnknownGroup, commits)
-      if (refused !== KafkaError.NONE) return refused
-    } else {
-      const refused = admitCommit(entry.group, request.memberId, request.instanceId, request.generation, shard.now())
-      if (refused !== KafkaError.NONE) return refused
-    }
-    if (commits.length === 0) return KafkaError.NONE
-    return new Promise((done) => shard.commit(request.groupId, commits, done))
+  #commitTo(request: CommitRequest, commits: readonly OffsetCommit[]): Promise<number> {
+    return this.#on(this.offsetsPartitionOf(request.groupId), async (shard) => {
+      const refused = admit(shard, request, commits)
+      if (refused !== KafkaError.NONE || commits.length === 0) return refused
+      return new Promise<number>((done) => shard.commit(request.groupId, commits, done))
+    })
   }
 
-  #someOffsets(entry: GroupEntry | undefined, topics: readonly FetchTopic[]): FetchTopicReply[] {
+  #commitTransactionalTo(request: TransactionalCommitRequest, commits: readonly OffsetCommit[]): Promise<number> {
+    const { groupId, producerId, producerEpoch } = request
+    return this.#on(this.offsetsPartitionOf(groupId), async (shard) => {
+      const refused = admitTransactional(shard, request, commits)
+      if (refused !== KafkaError.NONE || commits.length === 0) return refused
+      return new Promise<number>((done) => shard.commitTransactional(groupId, { producerId, producerEpoch }, commits, done))
+    })
+  }
+
+  /** `pending`: whose partitions have no offset that is sure. */
+  #someOffsets(entry: GroupEntry | undefined, topics: readonly FetchTopic[], pending: PendingOffsets | null): FetchTopicReply[] {
     return topics.map((topic) => {
       const found = this.#resolve(topic)
       const byId = topic.name === ''
@@ -492,7 +538,9 @@ export class GroupCoordinator {
         name: topic.name,
         topicId: topic.topicId,
         partitions: topic.partitionIndexes.map((partitionIndex) => {
-          const offset = entry?.offsets.get(found?.name ?? topic.name, partitionIndex)
+          const name = found?.name ?? topic.name
+          if (entry !== undefined && pending?.has(entry.group.id, name, partitionIndex) === true) return unstable(partitionIndex)
+          const offset = entry?.offsets.get(name, partitionIndex)
           const current = offset !== undefined && errorCode === KafkaError.NONE && belongsTo(offset, found?.id)
           return current ? fetched(partitionIndex, offset) : { ...nothingFetched(partitionIndex), errorCode }
         }),
@@ -508,13 +556,16 @@ export class GroupCoordinator {
     }).flat()
   }
 
-  #allOffsets(entry: GroupEntry | undefined): FetchTopicReply[] {
+  #allOffsets(entry: GroupEntry | undefined, pending: PendingOffsets | null): FetchTopicReply[] {
     const replies: FetchTopicReply[] = []
-    for (const [name, partitions] of entry?.offsets.topics() ?? []) {
+    if (entry === undefined) return replies
+    const { id } = entry.group
+    for (const [name, partitions] of entry.offsets.topics()) {
       const topicId = this.#options.topics.resolve(name)?.id
       const current = Array.from(partitions).filter(([, offset]) => belongsTo(offset, topicId))
       if (current.length === 0) continue
-      replies.push({ name, topicId: topicId ?? ZERO_UUID, partitions: current.map(([index, offset]) => fetched(index, offset)) })
+      const reply = current.map(([index, offset]) => (pending?.has(id, name, index) === true ? unstable(index) : fetched(index, offset)))
+      replies.push({ name, topicId: topicId ?? ZERO_UUID, partitions: reply })
     }
     return replies
   }
@@ -549,7 +600,15 @@ export class GroupCoordinator {
   }
 
   #shardOf(groupId: string): GroupShard | Promise<GroupShard | number> {
-    return this.#shard(partitionOfGroup(groupId, this.#options.offsetsPartitions.count))
+    return this.#shard(this.offsetsPartitionOf(groupId))
+  }
+
+  /** Runs a task on a partition: before this returns where the partition is loaded, else after loading. The answer is an error code. */
+  async #on(partition: number, task: (shard: GroupShard) => Promise<number>): Promise<number> {
+    const shard = this.#shard(partition)
+    if (shard instanceof GroupShard) return task(shard)
+    const loaded = await shard
+    return typeof loaded === 'number' ? loaded : task(loaded)
   }
 
   /** The loaded shard at once, else after loading, which is waited for within a bound; or an error code. */
@@ -635,7 +694,7 @@ export class GroupCoordinator {
     const retentionMs = config['offsets.retention.minutes'] * 60_000
     const nowMs = env.clock.now()
     for (const entry of Array.from(shard.entries())) {
-      const { places, group } = expiredOf(entry, topics, retentionMs, nowMs)
+      const { places, group } = expiredOf(entry, shard.pending, topics, retentionMs, nowMs)
       if (places.length === 0 && !group) continue
       metrics?.offsetsExpired?.(places.length)
       await new Promise<number>((done) => shard.remove(entry, places, group, done))
@@ -646,6 +705,30 @@ export class GroupCoordinator {
 /** What DescribeGroups v6 says about a group that does not exist. */
 export function unknownGroupMessage(groupId: string): string {
   return `Group ${groupId} not found: ${errorMessage(KafkaError.GROUP_ID_NOT_FOUND)}.`
+}
+
+/** Whether these offsets may be committed: an error code. */
+function admit(shard: GroupShard, request: CommitRequest, commits: readonly OffsetCommit[]): number {
+  const { groupId, memberId, instanceId, generation, namesUnknownGroup } = request
+  const entry = shard.get(groupId)
+  if (entry === undefined) {
+    if (generation < 0) return KafkaError.NONE
+    return namesUnknownGroup ? KafkaError.GROUP_ID_NOT_FOUND : KafkaError.ILLEGAL_GENERATION
+  }
+  if (entry.consumer === null) return admitCommit(entry.group, memberId, instanceId, generation, shard.now())
+  return shard.admitConsumerCommit(entry.consumer, memberId, generation, namesUnknownGroup, commits)
+}
+
+/** Whether these offsets may be committed in a transaction: an error code. */
+function admitTransactional(shard: GroupShard, request: TransactionalCommitRequest, commits: readonly OffsetCommit[]): number {
+  const { groupId, memberId, instanceId, generation } = request
+  const entry = shard.get(groupId)
+  if (entry === undefined) return generation < 0 ? KafkaError.NONE : KafkaError.ILLEGAL_GENERATION
+  if (entry.consumer === null) return admitTransactionalCommit(entry.group, memberId, instanceId, generation)
+  if (generation === -1 && memberId === '' && instanceId === null) return KafkaError.NONE
+  const refused = shard.admitConsumerCommit(entry.consumer, memberId, generation, true, commits)
+  // Clients of this API know no epochs.
+  return refused === KafkaError.STALE_MEMBER_EPOCH ? KafkaError.ILLEGAL_GENERATION : refused
 }
 
 function listedOf({ group, consumer }: GroupEntry): ListedGroup {
@@ -666,6 +749,11 @@ function fetched(partitionIndex: number, offset: CommittedOffset): FetchPartitio
     metadata: offset.metadata,
     errorCode: KafkaError.NONE,
   }
+}
+
+/** KIP-447: the client is to ask again when the transaction has ended. */
+function unstable(partitionIndex: number): FetchPartitionReply {
+  return { ...nothingFetched(partitionIndex), errorCode: KafkaError.UNSTABLE_OFFSET_COMMIT }
 }
 
 function nothingFetched(partitionIndex: number): FetchPartitionReply {

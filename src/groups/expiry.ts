@@ -1,6 +1,7 @@
 /**
  * Which offsets of a group are old enough to go (KIP-211): those of a group that has been empty for the retention time; of topics that a
  * live consumer group no longer reads; of a group that only stores offsets, since their last commit; and those of topics that are gone.
+ * Where an open transaction has an offset for the partition, nothing goes before it has ended.
  */
 import { subscribesTo } from './consumer/consumer-group.ts'
 import type { TopicIndex } from './ports.ts'
@@ -8,6 +9,7 @@ import { ZERO_UUID } from '../../protocol/schema/field.ts'
 import type { CommittedOffset } from './records.ts'
 import { isFree } from './group-entry.ts'
 import type { GroupEntry } from './group-entry.ts'
+import type { PendingOffsets } from './pending-offsets.ts'
 import type { OffsetPlace } from './shard.ts'
 
 /**
@@ -23,16 +25,18 @@ export interface Expiry {
 }
 
 /** `nowMs` is wall-clock time, as are the times in the records. */
-export function expiredOf(entry: GroupEntry, topics: TopicIndex, retentionMs: number, nowMs: number): Expiry {
+export function expiredOf(entry: GroupEntry, pending: PendingOffsets, topics: TopicIndex, retentionMs: number, nowMs: number): Expiry {
   const { offsets } = entry
+  const { id } = entry.group
   const places: OffsetPlace[] = []
   for (const [topic, partitions] of offsets.topics()) {
     const retained = !mayExpire(entry, topic)
     for (const [partition, offset] of partitions) {
+      if (pending.has(id, topic, partition)) continue
       if (topicIsGone(offset, topics, nowMs) || (!retained && isExpired(entry, offset, retentionMs, nowMs))) places.push({ topic, partition })
     }
   }
-  return { places, group: isFree(entry) && entry.writes === 0 && places.length === offsets.size }
+  return { places, group: isFree(entry) && entry.writes === 0 && places.length === offsets.size && !pending.hasGroup(id) }
 }
 
 function mayExpire({ group, consumer }: GroupEntry, topic: string): boolean {

@@ -115,6 +115,18 @@ export function admitCommit(group: Group, memberId: string, instanceId: string |
   return KafkaError.NONE
 }
 
+/**
+ * Whether offsets may be committed to the group in a transaction: an error code. The member is checked where one is named; a producer that
+ * sends no more than offsets may commit to any group (KIP-447), also in the middle of a rebalance, and nobody's session is extended.
+ */
+export function admitTransactionalCommit(group: Group, memberId: string, instanceId: string | null, generation: number): number {
+  if (group.phase === 'Dead') return KafkaError.COORDINATOR_NOT_AVAILABLE
+  if (generation < 0 && (group.phase === 'Empty' || (memberId === '' && instanceId === null))) return KafkaError.NONE
+  const invalid = validateMember(group, memberId, instanceId)
+  if (invalid !== KafkaError.NONE) return invalid
+  return generation === group.generation ? KafkaError.NONE : KafkaError.ILLEGAL_GENERATION
+}
+
 function join(s: Step, event: JoinEvent): void {
   const { group } = s
   if (group.phase === 'Dead') return replyJoinError(s, event, KafkaError.COORDINATOR_NOT_AVAILABLE)

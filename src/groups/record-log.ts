@@ -1,24 +1,43 @@
 /**
  * One partition of `__consumer_offsets` as the coordinator uses it: records in, told when they are durable (P1), and all of them read back
- * at the start. What is written within one turn of the event loop goes out as one record batch; the lane then puts the batches of all
- * partitions into one object.
+ * at the start. What is written within one turn of the event loop goes out as one record batch, and what belongs to a transaction as one for
+ * each run of records of the same producer; the lane then puts the batches of all partitions into one object.
  */
 import { KafkaError } from '../../protocol/errors.ts'
-import { attributes, isControl, iterateBatches, lastOffset } from '../../protocol/records/batch.ts'
+import { NO_PRODUCER_ID, attributes, isControl, isTransactional, iterateBatches, lastOffset, producerId } from '../../protocol/records/batch.ts'
 import { BatchBuilder } from '../../protocol/records/encoder.ts'
+import type { BatchOptions } from '../../protocol/records/encoder.ts'
 import { RecordCursor } from '../../protocol/records/record.ts'
 import type { Env, Timer } from '../../storage/env.ts'
-import type { PartitionLog } from '../../storage/partition/types.ts'
+import type { AppendOutcome, PartitionLog, TransactionMarker } from '../../storage/partition/types.ts'
 import { assertNever } from '../../storage/types.ts'
 import type { RecordBytes } from './records.ts'
 
 /** Records that belong together: they become durable together, or the caller learns that they did not. */
 export interface Write {
   readonly records: readonly RecordBytes[]
-  /** The records are durable: the state in memory may follow. Called in the order of the log, even after a timeout. */
-  readonly apply: () => void
+  /** In whose transaction the records are; without it they are in none. */
+  readonly producer?: Producer
+  /**
+   * The records are durable: the state in memory may follow. Called in the order of the log, even after a timeout. `offset` is where the first
+   * batch begins that has some of them: none of them is below, and no other producer's is between.
+   */
+  readonly apply: (offset: number) => void
   /** Once: 0 after `apply`, or the error code for those who wait. */
   readonly done: (errorCode: number) => void
+}
+
+export interface Producer {
+  readonly producerId: number
+  readonly producerEpoch: number
+}
+
+/** Who gets to see the log while it is read. */
+export interface LogVisitor {
+  /** `producerId` is that of the transaction that the record is in, -1 where it is in none. The cursor is valid during the call only. */
+  record(cursor: RecordCursor, producerId: number): void
+  /** A marker: the transaction that the producer had open. */
+  transactionEnded(producerId: number, committed: boolean): void
 }
 
 export interface RecordLogOptions {
@@ -50,7 +69,10 @@ interface Pending {
   readonly write: Write
   batches: number
   batchesLeft: number
+  /** Where its first batch begins, once that was accepted. */
+  offset: number
   answered: boolean
+  /** Infinity for those who wait as long as it takes. */
   readonly dueMs: number
 }
 
@@ -59,6 +81,9 @@ const READ_TRIES_MAX = 20
 const READ_RETRY_MS = 250
 /** Bytes of a record besides key and value, at most. */
 const RECORD_OVERHEAD_BYTES = 32
+/** Types of control records (KIP-98); there are others, which have nothing to do with transactions. */
+const ABORT_MARKER = 0
+const COMMIT_MARKER = 1
 
 export class RecordLog {
   readonly #options: RecordLogOptions
@@ -89,6 +114,20 @@ export class RecordLog {
       return
     }
     if (this.#queue.push(write) === 1) this.#options.defer(() => this.#flush())
+  }
+
+  /**
+   * Ends a transaction behind everything written so far: the marker is appended before this returns. Who waits for it is told once it is
+   * durable, however long that takes, because a marker that was not heard of is not known to be missing.
+   */
+  end(marker: TransactionMarker, on: Pick<Write, 'apply' | 'done'>): void {
+    if (this.#queue.length > 0) this.#flush()
+    if (this.#lost || this.#refusing) return on.done(KafkaError.NOT_COORDINATOR)
+    const pending = newPending({ records: [], ...on }, Infinity)
+    const members: Pending[] = []
+    join(pending, members)
+    this.#pending.add(pending)
+    this.#follow(this.#options.log.appendMarker(marker), members)
   }
 
   /** Calls back when everything written so far has been applied or has failed. */
@@ -125,12 +164,13 @@ export class RecordLog {
   }
 
   /**
-   * Reads records from `fromOffset` up to the high watermark, in order. The cursor is valid during the call only.
+   * Reads records and markers from `fromOffset` up to the high watermark, in order.
    *
    * @throws Error when the partition cannot be read (another leader, a store that stays away)
    */
-  async read(fromOffset: number, visit: (cursor: RecordCursor) => void): Promise<void> {
+  async read(fromOffset: number, visitor: LogVisitor): Promise<void> {
     const { log, env, readBytesMax } = this.#options
+    this.#appliedRecords = 0
     const cursor = new RecordCursor()
     let next = Math.max(fromOffset, log.logStartOffset)
     let tries = 0
@@ -149,13 +189,14 @@ export class RecordLog {
       const before = next
       for (const chunk of outcome.chunks) {
         for (const { start } of iterateBatches(chunk)) {
-          if (!isControl(attributes(chunk, start))) {
-            cursor.reset(chunk, start)
-            while (cursor.next()) {
-              if (cursor.offset < next) continue
-              visit(cursor)
-              this.#appliedRecords++
-            }
+          const flags = attributes(chunk, start)
+          const producer = isTransactional(flags) || isControl(flags) ? producerId(chunk, start) : NO_PRODUCER_ID
+          cursor.reset(chunk, start)
+          while (cursor.next()) {
+            if (cursor.offset < next) continue
+            if (isControl(flags)) visitMarker(cursor, producer, visitor)
+            else visitor.record(cursor, producer)
+            this.#appliedRecords++
           }
           next = Math.max(next, lastOffset(chunk, start) + 1)
         }
@@ -176,18 +217,23 @@ export class RecordLog {
     let members: Pending[] = []
     const builder = this.#builder
     builder.reset({ baseOffset: 0 })
+    let producer: Producer | undefined
     for (const write of writes) {
-      const pending: Pending = { write, batches: 0, batchesLeft: 0, answered: false, dueMs }
+      const pending = newPending(write, dueMs)
       this.#pending.add(pending)
       for (const { key, value } of write.records) {
         const bytes = key.length + (value?.length ?? 0) + RECORD_OVERHEAD_BYTES
-        if (builder.recordCount > 0 && builder.sizeSoFar + bytes > batchBytesMax) {
-          batches.push({ batch: builder.finish(), members })
-          members = []
-          builder.reset({ baseOffset: 0 })
+        const begun = builder.recordCount > 0
+        if (!begun || !sameProducer(producer, write.producer) || builder.sizeSoFar + bytes > batchBytesMax) {
+          if (begun) {
+            batches.push({ batch: builder.finish(), members })
+            members = []
+          }
+          producer = write.producer
+          builder.reset(batchOptions(producer))
         }
-        builder.append(builder.recordCount, wallMs, key, value)
         if (members.at(-1) !== pending) join(pending, members)
+        builder.append(builder.recordCount, wallMs, key, value)
       }
       // A barrier is part of whatever is sent last.
       if (write.records.length === 0) join(pending, members)
@@ -200,11 +246,15 @@ export class RecordLog {
 
   #send(batch: Uint8Array, members: readonly Pending[]): void {
     if (this.#lost) return
+    this.#follow(this.#options.log.append(batch, { origin: 'broker' }), members)
+  }
+
+  #follow(outcome: AppendOutcome, members: readonly Pending[]): void {
     const { log } = this.#options
-    const outcome = log.append(batch, { origin: 'broker' })
     switch (outcome.kind) {
       case 'appended':
       case 'duplicate':
+        for (const pending of members) if (pending.offset === -1) pending.offset = outcome.baseOffset
         log.whenDurable(outcome.lastOffset, (durable) => {
           if (durable !== 'durable') return this.#lose()
           this.#appliedOffset = outcome.lastOffset + 1
@@ -220,11 +270,16 @@ export class RecordLog {
       case 'tooLarge':
         for (const pending of members) this.#fail(pending, KafkaError.INVALID_COMMIT_OFFSET_SIZE)
         return
+      case 'staleProducerEpoch':
+        for (const pending of members) this.#fail(pending, KafkaError.INVALID_PRODUCER_EPOCH)
+        return
+      case 'invalidTransactionState':
+        for (const pending of members) this.#fail(pending, KafkaError.INVALID_TXN_STATE)
+        return
       case 'corrupt':
       case 'invalidRecord':
       case 'invalidTimestamp':
       case 'outOfOrderSequence':
-      case 'staleProducerEpoch':
       case 'unsupportedCodec':
         for (const pending of members) this.#fail(pending, KafkaError.UNKNOWN_SERVER_ERROR)
         return
@@ -258,7 +313,7 @@ export class RecordLog {
       }
       if (pending.batches > 1) this.#split--
       this.#pending.delete(pending)
-      pending.write.apply()
+      pending.write.apply(pending.offset)
       answer(pending, KafkaError.NONE)
     }
   }
@@ -280,7 +335,7 @@ export class RecordLog {
     if (this.#timer !== null || this.#lost) return
     const { clock } = this.#options.env
     for (const { answered, dueMs } of this.#pending) {
-      if (answered) continue
+      if (answered || dueMs === Infinity) continue
       this.#timer = clock.schedule(Math.max(1, Math.ceil(dueMs - clock.monotonic())), () => {
         this.#timer = null
         this.#timeOut(clock.monotonic())
@@ -292,10 +347,15 @@ export class RecordLog {
 
   #timeOut(nowMs: number): void {
     for (const pending of this.#pending) {
+      if (pending.dueMs === Infinity) continue
       if (pending.dueMs > nowMs) return
       answer(pending, KafkaError.COORDINATOR_NOT_AVAILABLE)
     }
   }
+}
+
+function newPending(write: Write, dueMs: number): Pending {
+  return { write, batches: 0, batchesLeft: 0, offset: -1, answered: false, dueMs }
 }
 
 function join(pending: Pending, members: Pending[]): void {
@@ -308,4 +368,22 @@ function answer(pending: Pending, errorCode: number): void {
   if (pending.answered) return
   pending.answered = true
   pending.write.done(errorCode)
+}
+
+function sameProducer(a: Producer | undefined, b: Producer | undefined): boolean {
+  return a?.producerId === b?.producerId && a?.producerEpoch === b?.producerEpoch
+}
+
+/** Transactional batches of the coordinator have no sequence: nobody sends them twice. */
+function batchOptions(producer: Producer | undefined): BatchOptions {
+  if (producer === undefined) return { baseOffset: 0 }
+  return { baseOffset: 0, producerId: producer.producerId, producerEpoch: producer.producerEpoch, transactional: true }
+}
+
+/** The key of a control record is two int16: a version, then the type. */
+function visitMarker(cursor: RecordCursor, producer: number, visitor: LogVisitor): void {
+  const key = cursor.key()
+  if (key === null || key.length < 4 || producer === NO_PRODUCER_ID) return
+  const type = (key[2]! << 8) | key[3]!
+  if (type === COMMIT_MARKER || type === ABORT_MARKER) visitor.transactionEnded(producer, type === COMMIT_MARKER)
 }

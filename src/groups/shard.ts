@@ -6,7 +6,7 @@ import { KafkaError } from '../../protocol/errors.ts'
 import type { RecordCursor } from '../../protocol/records/record.ts'
 import { assertNever } from '../../storage/types.ts'
 import type { Env } from '../../storage/env.ts'
-import type { PartitionLog } from '../../storage/partition/types.ts'
+import type { PartitionLog, TransactionMarker } from '../../storage/partition/types.ts'
 import { admitConsumerCommit, refused } from './consumer/consumer-group.ts'
 import { consumerTombstones } from './consumer/records.ts'
 import type { TopicMatchers } from './consumer/topic-matchers.ts'
@@ -16,20 +16,24 @@ import { ConsumerShard } from './consumer-shard.ts'
 import { failedJoin, failedSync, heartbeat, step } from './group.ts'
 import { hasConsumers, isFree, newEntry } from './group-entry.ts'
 import type { GroupEntry } from './group-entry.ts'
+import { LogState } from './log-state.ts'
 import { groupFromMetadata, newGroup } from './membership.ts'
 import { awaitsRebalance } from './migration.ts'
 import { OffsetTable } from './offset-table.ts'
+import { PendingOffsets } from './pending-offsets.ts'
 import type { GroupLogger, GroupMetrics, GroupSnapshots, SnapshotLimits, TopicIndex } from './ports.ts'
-import { decodeGroupRecord, groupRecord, offsetRecord, recordKey } from './records.ts'
+import { groupRecord, offsetRecord } from './records.ts'
 import type { CommittedOffset, RecordBytes } from './records.ts'
 import { RecordLog } from './record-log.ts'
-import type { Write } from './record-log.ts'
+import type { Producer, Write } from './record-log.ts'
 import { encodeSnapshot, readSnapshot } from './snapshot.ts'
 import type { Effect, Group, GroupEvent, GroupLimits, GroupMetadata, JoinEvent, LeavingMember, Now, PersistPurpose, SyncEvent } from './types.ts'
 
 /** Timers are capped, because very long ones overflow the runtime's; a tick that comes early finds nothing due. */
 const TIMER_MAX_MS = 60 * 60 * 1000
 const BATCH_BYTES_MAX = 512 * 1024
+/** How often the log is read when it is flushed under the hands of who reads it. */
+const LOADS_MAX = 5
 
 export interface OffsetCommit {
   readonly topic: string
@@ -67,6 +71,7 @@ export class GroupShard {
   readonly #records: RecordLog
   readonly #groups = new Map<string, GroupEntry>()
   readonly #consumers: ConsumerShard
+  #pending = new PendingOffsets()
   #closed = false
   #snapshotRunning = false
   #snapshotAtMs = -Infinity
@@ -107,6 +112,11 @@ export class GroupShard {
 
   get groupCount(): number {
     return this.#groups.size
+  }
+
+  /** Offsets of transactions that are open. */
+  get pending(): PendingOffsets {
+    return this.#pending
   }
 
   entries(): Iterable<GroupEntry> {
@@ -183,17 +193,57 @@ export class GroupShard {
   commit(groupId: string, commits: readonly OffsetCommit[], done: (errorCode: number) => void): void {
     const records = commits.map(({ topic, partition, value }) => offsetRecord(groupId, topic, partition, value))
     this.#write(this.getOrCreate(groupId), records, {
-      apply: () => {
+      apply: (recordOffset) => {
         // After a timeout the group may have been forgotten before its records became durable.
         const { offsets } = this.getOrCreate(groupId)
-        for (const { topic, partition, value } of commits) offsets.set(topic, partition, value)
+        for (const { topic, partition, value } of commits) {
+          offsets.set(topic, partition, value)
+          this.#pending.overtake(groupId, topic, partition, recordOffset)
+        }
         this.#options.metrics.offsetsCommitted?.(commits.length)
       },
       done,
     })
   }
 
-  /** Deletes offsets, and the group too if `withGroup` and nobody has joined by the time this is durable. */
+  /** Writes offsets down that count once the transaction commits that the producer has open. */
+  commitTransactional(groupId: string, producer: Producer, commits: readonly OffsetCommit[], done: (errorCode: number) => void): void {
+    const records = commits.map(({ topic, partition, value }) => offsetRecord(groupId, topic, partition, value))
+    const entry = this.getOrCreate(groupId)
+    this.#write(entry, records, {
+      producer,
+      apply: (recordOffset) => {
+        this.getOrCreate(groupId)
+        for (const { topic, partition, value } of commits) {
+          this.#pending.add(producer.producerId, { group: groupId, topic, partition, value, recordOffset })
+        }
+        this.#options.metrics.offsetsCommitted?.(commits.length)
+      },
+      done: (errorCode) => {
+        if (errorCode !== KafkaError.NONE) this.#forgetIfUnused(entry)
+        done(errorCode)
+      },
+    })
+  }
+
+  /** Ends a transaction: its offsets count, or are dropped, once the marker is durable. The marker is appended before this returns. */
+  endTransaction(marker: TransactionMarker, done: (errorCode: number) => void): void {
+    const { producerId, committed } = marker
+    this.#records.end(marker, {
+      apply: () => {
+        const groups = this.#pending.end(producerId, committed, ({ group, topic, partition, value }) => {
+          this.getOrCreate(group).offsets.set(topic, partition, value)
+        })
+        for (const groupId of groups) {
+          const entry = this.#groups.get(groupId)
+          if (entry !== undefined) this.#forgetIfUnused(entry)
+        }
+      },
+      done,
+    })
+  }
+
+  /** Deletes offsets, pending ones too, and the group if `withGroup` and nobody has joined by the time this is durable. */
   remove(entry: GroupEntry, places: readonly OffsetPlace[], withGroup: boolean, done: (errorCode: number) => void): void {
     const { id } = entry.group
     const records: RecordBytes[] = places.map(({ topic, partition }) => offsetRecord(id, topic, partition, null))
@@ -206,9 +256,12 @@ export class GroupShard {
     }
     const apply = (): void => {
       if (withGroup) entry.consumerRecords.clear()
-      for (const { topic, partition } of places) entry.offsets.delete(topic, partition)
+      for (const { topic, partition } of places) {
+        entry.offsets.delete(topic, partition)
+        this.#pending.delete(id, topic, partition)
+      }
       if (tombstone) entry.durable = null
-      const unused = isFree(entry) && entry.consumer === null && entry.offsets.size === 0
+      const unused = isFree(entry) && entry.consumer === null && entry.offsets.size === 0 && !this.#pending.hasGroup(id)
       if (withGroup && unused && entry.writes <= 1) this.#drop(entry)
     }
     if (withGroup) entry.persisted = false
@@ -248,19 +301,7 @@ export class GroupShard {
   async load(): Promise<void> {
     const { env, log, metrics } = this.#options
     const startedMs = env.clock.monotonic()
-    const offsets = new Map<string, OffsetTable>()
-    const metadata = new Map<string, GroupMetadata | null>()
-    const consumers = new Map<string, Map<string, RecordBytes>>()
-    let damaged = 0
-    const visit = (cursor: RecordCursor): void => {
-      try {
-        fold(cursor, offsets, metadata, consumers)
-      } catch {
-        // One unreadable record must not keep all groups of the partition from coming back.
-        damaged++
-      }
-    }
-    await this.#records.read(await this.#loadSnapshot(visit), visit)
+    const { offsets, metadata, consumers, pending, damaged } = await this.#read()
     if (damaged > 0) log.warn({ records: damaged }, 'records of __consumer_offsets could not be read')
     const now = this.now()
     for (const [groupId, value] of metadata) {
@@ -275,9 +316,29 @@ export class GroupShard {
     for (const [groupId, table] of offsets) {
       if (table.size > 0 && !this.#groups.has(groupId)) this.#add(newGroup(groupId, now.wallMs), table)
     }
+    this.#pending = pending
+    for (const groupId of pending.groups()) this.getOrCreate(groupId)
     for (const entry of this.#groups.values()) this.#resume(entry)
     metrics.partitionLoaded?.(env.clock.monotonic() - startedMs)
     this.#considerSnapshot()
+  }
+
+  /**
+   * The state that the log adds up to. The table keeps no markers, so who reads while the log is flushed may find offsets of a transaction and
+   * miss its end; they are read again, as what became of them.
+   */
+  async #read(): Promise<LogState> {
+    const { partitionLog } = this.#options
+    for (let loads = 0; loads < LOADS_MAX; loads++) {
+      const state = new LogState()
+      await this.#records.read(await this.#loadSnapshot((cursor) => state.record(cursor)), state)
+      const open = Array.from(state.pending.producers(), ({ producerId, firstOffset }) => {
+        const begin = partitionLog.openTransaction(producerId)
+        return begin !== null && begin <= firstOffset
+      })
+      if (open.every(Boolean)) return state
+    }
+    throw new Error(`offsets partition ${partitionLog.partition} has offsets of transactions that are not open`)
   }
 
   /** Sets the timer of a group that was loaded. Rebalances that were due are begun. */
@@ -303,7 +364,10 @@ export class GroupShard {
     }
   }
 
-  /** Takes a snapshot when there is more log behind the last one than there is state, so that its cost is a share of the writing. */
+  /**
+   * Takes a snapshot when there is more log behind the last one than there is state, so that its cost is a share of the writing. Pending offsets
+   * are not in it: the log is then read from where the first of them stands, and to read again what the snapshot has already changes nothing.
+   */
   #considerSnapshot(): void {
     const { env, snapshots, snapshotLimits } = this.#options
     if (snapshots === null || this.#snapshotRunning || this.#closed) return
@@ -314,7 +378,8 @@ export class GroupShard {
     this.#snapshotAtMs = nowMs
     this.#snapshotRunning = true
     this.#records.resetAppliedRecords()
-    void this.#snapshot(snapshots, applied.nextOffset).finally(() => (this.#snapshotRunning = false))
+    const nextOffset = Math.min(applied.nextOffset, this.#pending.firstOffset ?? Infinity)
+    void this.#snapshot(snapshots, nextOffset).finally(() => (this.#snapshotRunning = false))
   }
 
   async #snapshot(snapshots: GroupSnapshots, nextOffset: number): Promise<void> {
@@ -369,14 +434,14 @@ export class GroupShard {
   /** A group that exists in memory alone and that nobody is in: such as what is left of a join that was refused. */
   #forgetIfUnused(entry: GroupEntry): void {
     if (entry.persisted || entry.consumer !== null || entry.consumerRecords.size > 0) return
-    if (isFree(entry) && entry.writes === 0 && entry.offsets.size === 0) this.#drop(entry)
+    if (isFree(entry) && entry.writes === 0 && entry.offsets.size === 0 && !this.#pending.hasGroup(entry.group.id)) this.#drop(entry)
   }
 
-  #write(entry: GroupEntry, records: readonly RecordBytes[], on: Pick<Write, 'apply' | 'done'>): void {
+  #write(entry: GroupEntry, records: readonly RecordBytes[], on: Omit<Write, 'records'>): void {
     entry.writes++
     this.#records.append({
+      ...on,
       records,
-      apply: on.apply,
       done: (errorCode) => {
         entry.writes--
         on.done(errorCode)
@@ -456,32 +521,4 @@ export class GroupShard {
       this.dispatch(entry, { kind: 'tick' })
     })
   }
-}
-
-function fold(
-  cursor: RecordCursor,
-  offsets: Map<string, OffsetTable>,
-  metadata: Map<string, GroupMetadata | null>,
-  consumers: Map<string, Map<string, RecordBytes>>,
-): void {
-  const key = cursor.key()
-  if (key === null) return
-  const value = cursor.value()
-  const record = decodeGroupRecord(key, value)
-  if (record === null) return
-  if (record.kind === 'consumer') {
-    let records = consumers.get(record.group)
-    if (records === undefined) consumers.set(record.group, (records = new Map()))
-    if (value === null) records.delete(recordKey(key))
-    else records.set(recordKey(key), { key: Uint8Array.from(key), value: Uint8Array.from(value) })
-    return
-  }
-  if (record.kind === 'group') {
-    metadata.set(record.group, record.value)
-    return
-  }
-  let table = offsets.get(record.group)
-  if (table === undefined) offsets.set(record.group, (table = new OffsetTable()))
-  if (record.value === null) table.delete(record.topic, record.partition)
-  else table.set(record.topic, record.partition, record.value)
 }

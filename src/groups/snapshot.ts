@@ -26,7 +26,7 @@ const headerSchema = z.object({
   version: z.literal(VERSION),
   topicId: z.string(),
   partition: z.number().int(),
-  /** The state is that of the log up to here, exclusive. */
+  /** The log goes on from here. The state may know a part of it already: it is a later one where offsets of transactions were pending. */
   nextOffset: z.number().int().nonnegative(),
   takenAtMs: z.number(),
   records: z.number().int().nonnegative(),

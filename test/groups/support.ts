@@ -1,9 +1,19 @@
 /** Virtual time, an offsets partition in memory, and members that talk to the coordinator. */
 import { setImmediate as turn } from 'node:timers/promises'
-import { batchEnd, lastOffset, patchBatch, recordCount } from '../../protocol/records/batch.ts'
+import { attributes, baseOffset, batchEnd, isControl, isTransactional, lastOffset, patchBatch, producerId, recordCount } from '../../protocol/records/batch.ts'
+import { encodeBatch } from '../../protocol/records/encoder.ts'
+import { recordsOf } from '../../protocol/records/record.ts'
 import { seededRandom } from '../support/env.ts'
 import type { Env, Timer } from '../../storage/env.ts'
-import type { AppendOutcome, DurableOutcome, PartitionLog, ReadOutcome, ReadRequest } from '../../storage/partition/types.ts'
+import type {
+  AbortedTransaction,
+  AppendOutcome,
+  DurableOutcome,
+  PartitionLog,
+  ReadOutcome,
+  ReadRequest,
+  TransactionMarker,
+} from '../../storage/partition/types.ts'
 
 interface Scheduled {
   readonly atMs: number
@@ -117,6 +127,8 @@ export class MemoryLog implements PartitionLog {
   refuse: AppendOutcome | null = null
   /** What the next read answers. */
   unreadable: ReadOutcome | null = null
+  /** Called before the next read only. */
+  beforeRead: (() => void) | null = null
   readonly batches: Uint8Array[] = []
   readonly readsStore = (): boolean => false
   /** How many batches were read. */
@@ -128,7 +140,7 @@ export class MemoryLog implements PartitionLog {
   }
 
   get lastStableOffset(): number {
-    return this.highWatermark
+    return Math.min(this.highWatermark, ...this.#transactions(this.highWatermark).open.values())
   }
 
   append(records: Uint8Array): AppendOutcome {
@@ -141,6 +153,32 @@ export class MemoryLog implements PartitionLog {
     this.logEndOffset = last + 1
     if (!this.hold) this.release()
     return { kind: 'appended', baseOffset, lastOffset: last, logAppendTimeMs: -1 }
+  }
+
+  appendMarker({ producerId: producer, producerEpoch, coordinatorEpoch, committed }: TransactionMarker): AppendOutcome {
+    const value = Buffer.alloc(6)
+    value.writeInt32BE(coordinatorEpoch, 2)
+    const records = [{ timestamp: 0, key: Buffer.from([0, 0, 0, committed ? 1 : 0]), value }]
+    return this.append(encodeBatch({ baseOffset: 0, producerId: producer, producerEpoch, transactional: true, control: true, records }))
+  }
+
+  openTransaction(producer: number): number | null {
+    return this.#transactions(this.logEndOffset).open.get(producer) ?? null
+  }
+
+  /** What is below the last stable offset goes into the table: committed records alone, which say nothing of transactions. */
+  flush(): void {
+    const end = this.lastStableOffset
+    const { aborted } = this.#transactions(this.highWatermark)
+    const rows = this.batches.flatMap((batch) => {
+      const base = baseOffset(batch, 0)
+      const flags = attributes(batch, 0)
+      if (base >= end || !isTransactional(flags)) return [batch]
+      const dropped = aborted.some((of) => of.producerId === producerId(batch, 0) && of.firstOffset <= base && base <= of.lastOffset)
+      return isControl(flags) || dropped ? [] : [encodeBatch({ baseOffset: base, leaderEpoch: this.leaderEpoch, records: recordsOf(batch) })]
+    })
+    this.batches.splice(0, this.batches.length, ...rows)
+    this.flushedOffset = end
   }
 
   whenDurable(last: number, done: (outcome: DurableOutcome) => void): void {
@@ -174,6 +212,9 @@ export class MemoryLog implements PartitionLog {
   }
 
   read({ fromOffset, maxBytes }: ReadRequest): ReadOutcome {
+    const { beforeRead } = this
+    this.beforeRead = null
+    beforeRead?.()
     if (this.unreadable !== null) {
       const outcome = this.unreadable
       this.unreadable = null
@@ -218,6 +259,23 @@ export class MemoryLog implements PartitionLog {
 
   offAdvance(): void {
     // Nobody waits here.
+  }
+
+  /** Of the log up to an offset: which transactions are open, and since where; and those that were aborted. */
+  #transactions(below: number): { open: Map<number, number>; aborted: AbortedTransaction[] } {
+    const open = new Map<number, number>()
+    const aborted: AbortedTransaction[] = []
+    for (const batch of this.batches) {
+      const flags = attributes(batch, 0)
+      const offset = baseOffset(batch, 0)
+      if (!isTransactional(flags) || offset >= below) continue
+      const producer = producerId(batch, 0)
+      const firstOffset = open.get(producer)
+      if (!isControl(flags)) open.set(producer, firstOffset ?? offset)
+      else if (recordsOf(batch)[0]?.key?.[3] === 0 && firstOffset !== undefined) aborted.push({ producerId: producer, firstOffset, lastOffset: offset })
+      if (isControl(flags)) open.delete(producer)
+    }
+    return { open, aborted }
   }
 
   #truncate(): void {

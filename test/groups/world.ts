@@ -1,6 +1,7 @@
 /** A coordinator on offsets partitions in memory that survive its restarts. */
+import { errorName } from '../../protocol/errors.ts'
 import { GroupCoordinator } from '../../src/groups/coordinator.ts'
-import type { CommitRequest, JoinRequest, SyncRequest } from '../../src/groups/coordinator.ts'
+import type { CommitRequest, JoinRequest, SyncRequest, TransactionalCommitRequest } from '../../src/groups/coordinator.ts'
 import type { GroupConfig } from '../../src/groups/ports.ts'
 import { MemoryLog, VirtualEnv } from './support.ts'
 
@@ -114,6 +115,49 @@ export class World {
       ...rest,
     })
     return reply?.partitions[0]?.errorCode ?? -999
+  }
+
+  /** Commits one offset in the transaction of a producer; the error code of its partition. */
+  async commitTransactional(
+    groupId: string,
+    offset: number,
+    producerId: number,
+    options: Partial<TransactionalCommitRequest> & { partition?: number; topic?: string } = {},
+  ): Promise<number> {
+    const { partition = 0, topic = 'orders', ...rest } = options
+    const [reply] = await this.groups.commitTransactional({
+      groupId,
+      producerId,
+      producerEpoch: 0,
+      memberId: '',
+      instanceId: null,
+      generation: -1,
+      namesUnknownGroup: false,
+      retentionMs: -1,
+      topics: [
+        {
+          name: topic,
+          topicId: ZERO,
+          partitions: [{ partitionIndex: partition, committedOffset: offset, committedLeaderEpoch: 3, committedMetadata: `m${offset}` }],
+        },
+      ],
+      ...rest,
+    })
+    return reply?.partitions[0]?.errorCode ?? -999
+  }
+
+  /** Ends the transaction of a producer in the partition of a group: an error code. */
+  end(groupId: string, producerId: number, committed: boolean): Promise<number> {
+    const marker = { producerId, producerEpoch: 0, coordinatorEpoch: 0, committed }
+    return this.groups.endTransaction(this.groups.offsetsPartitionOf(groupId), marker)
+  }
+
+  /** What who asks for stable offsets is told: the offset, or the name of the error. */
+  async stable(groupId: string, partition = 0, topic = 'orders'): Promise<number | string> {
+    const { errorCode, topics } = await this.groups.fetch(groupId, [{ name: topic, topicId: ZERO, partitionIndexes: [partition] }], true)
+    const reply = topics[0]?.partitions[0]
+    if (errorCode !== 0 || reply === undefined) return errorName(errorCode)
+    return reply.errorCode === 0 ? reply.committedOffset : errorName(reply.errorCode)
   }
 
   /** The committed offset, -1 without one. */
