@@ -20,7 +20,7 @@ import { StoreReads } from './cluster/store-reads.ts'
 import { ProducerIds } from './cluster/producer-ids.ts'
 import { ResourceConfigs } from './cluster/resource-configs.ts'
 import { logConfigOf } from './cluster/topic-configs.ts'
-import { OFFSETS_TOPIC } from './cluster/topic-names.ts'
+import { OFFSETS_TOPIC, TRANSACTIONS_TOPIC } from './cluster/topic-names.ts'
 import { Topics } from './cluster/topics.ts'
 import type { Address } from './config/setting.ts'
 import type { Config, SettingName } from './config/settings.ts'
@@ -37,6 +37,7 @@ import { Dispatcher } from './server/dispatch.ts'
 import type { RegisteredHandler } from './server/dispatch.ts'
 import { Listener } from './server/listener.ts'
 import { KafkaServer, serverLimits } from './server/server.ts'
+import { TransactionCoordinator } from './transactions/coordinator.ts'
 
 /** What handlers see of the broker. */
 export interface Broker {
@@ -53,6 +54,7 @@ export interface Broker {
   readonly resourceConfigs: ResourceConfigs
   readonly telemetry: ClientTelemetry
   readonly groups: GroupCoordinator
+  readonly transactions: TransactionCoordinator
   readonly fetchSessions: FetchSessions
   readonly storeReads: StoreReads
   readonly producerIds: ProducerIds
@@ -168,7 +170,7 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
     env,
     log: loggers.of('groups'),
     config,
-    offsetsPartitions: offsetsPartitions(topics, config),
+    offsetsPartitions: partitionsOf(OFFSETS_TOPIC, topics, config['offsets.topic.num.partitions']),
     snapshots: snapshotsIn(store),
     metrics: metrics.groups,
     topics: {
@@ -178,6 +180,23 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
     },
     ownConfig: (groupId, name) => resourceConfigs.value('group', groupId, name),
     selfNode: () => node,
+  })
+  const producerIds = new ProducerIds(journal, engine.incarnation)
+  const transactions = new TransactionCoordinator({
+    env,
+    log,
+    config,
+    statePartitions: partitionsOf(TRANSACTIONS_TOPIC, topics, config['transaction.state.log.num.partitions']),
+    targets: {
+      partitionLog(name, partition) {
+        const topic = topics.byName(name)
+        return topic === null ? null : topics.partition(topic.id, partition)
+      },
+      offsetsLoaded: (partition) => groups.isLoaded(partition),
+      endInOffsets: async (partition, marker) => groups.endTransaction(partition, marker),
+    },
+    nextProducerId: async () => producerIds.next(),
+    coordinatorEpoch: engine.incarnation,
   })
   const broker: Broker = {
     config,
@@ -192,10 +211,11 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
     resourceConfigs,
     telemetry: new ClientTelemetry({ env, resourceConfigs, pushed: (clientId, points) => metrics.clientMetrics(clientId, points) }),
     groups,
+    transactions,
     // Each has a chunk or two of every partition that it reads in hand, on their way to the cache and from it.
     storeReads: new StoreReads(Math.max(2, Math.floor(config['cold.cache.bytes'] / COLD_BYTES_PER_FETCH))),
     fetchSessions: new FetchSessions(env, config['max.incremental.fetch.session.cache.slots']),
-    producerIds: new ProducerIds(journal, engine.incarnation),
+    producerIds,
     handlers: registry,
     clusterId: engine.clusterId,
     storeLocation: storeLocation(store.description),
@@ -216,6 +236,7 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
   node.host = advertised.host
   node.port = advertised.port
   groups.start()
+  transactions.start()
   server.serve(listener)
   if (state.notReady === 'recovering') state.notReady = null
 
@@ -230,6 +251,7 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
       state.notReady = 'stopping'
       const startedMs = env.clock.monotonic()
       const leftMs = (): number => Math.max(1000, config['shutdown.timeout.ms'] - (env.clock.monotonic() - startedMs) - 1000)
+      transactions.stop()
       groups.stop()
       await server.stop(leftMs() / 2)
       await engine.close(leftMs())
@@ -261,20 +283,22 @@ function rebuiltCodec(journal: Journal, topicId: string, config: Config): 'none'
   return compression === 'producer' ? 'none' : compression
 }
 
-function offsetsPartitions(
+/** An internal topic, which is created on first use. `count`: how many partitions it then gets. */
+function partitionsOf(
+  name: string,
   topics: Topics,
-  config: Config,
+  count: number,
 ): { readonly count: number; exists(): boolean; open(partition: number): Promise<PartitionLog> } {
   return {
     get count() {
-      return topics.byName(OFFSETS_TOPIC)?.partitions ?? config['offsets.topic.num.partitions']
+      return topics.byName(name)?.partitions ?? count
     },
-    exists: () => topics.byName(OFFSETS_TOPIC) !== null,
+    exists: () => topics.byName(name) !== null,
     async open(partition) {
-      const created = await topics.autoCreate(OFFSETS_TOPIC)
-      if (created.kind === 'error') throw new Error(`${OFFSETS_TOPIC} could not be created: ${created.message}`)
+      const created = await topics.autoCreate(name)
+      if (created.kind === 'error') throw new Error(`${name} could not be created: ${created.message}`)
       const log = topics.partition(created.topic.id, partition)
-      if (log === null) throw new Error(`${OFFSETS_TOPIC} has no partition ${partition}`)
+      if (log === null) throw new Error(`${name} has no partition ${partition}`)
       return log
     },
   }

@@ -2,11 +2,14 @@
 // One record batch per partition, appended and answered when it is durable (acks 1 and -1 are the same: the object store replicates).
 // acks=0 sends nothing; an error closes the connection, as in Kafka. Versions 0–2 are advertised for librdkafka's sake and refused
 // (KAFKA-18659). v13 names topics by id. Batches are checked to the last record, compressed ones too: what consumers or the table could not
-// read is never acknowledged. Not done: transactions (a transactional batch is refused), NodeEndpoints (KIP-951; there is one broker).
+// read is never acknowledged. For the first batch of a transaction in a partition the transaction coordinator is asked, at once (KIP-890): from v12 on
+// the partition becomes part of the transaction by it, before that the batch is refused where the partition is not. Not done: NodeEndpoints
+// (KIP-951; there is one broker).
 import { KafkaError } from '../../protocol/errors.ts'
 import { Produce } from '../../protocol/messages/00-produce.ts'
 import type { ProduceRequest, ProduceResponse } from '../../protocol/messages/00-produce.ts'
-import { BATCH_HEADER_SIZE, CODEC_ZSTD, attributes, codecOf, isTransactional } from '../../protocol/records/batch.ts'
+import { BATCH_HEADER_SIZE, CODEC_ZSTD, attributes, codecOf, isTransactional, producerEpoch, producerId } from '../../protocol/records/batch.ts'
+import type { TopicRecord } from '../../storage/journal/entries.ts'
 import type { AppendOutcome, DurableOutcome, PartitionLog } from '../../storage/partition/types.ts'
 import { assertNever } from '../../storage/types.ts'
 import { isInternalTopic } from '../cluster/topic-names.ts'
@@ -18,6 +21,9 @@ type PartitionResult = TopicResult['partitionResponses'][number]
 /** First version whose clients understand zstd (KIP-110). */
 const ZSTD_SINCE = 7
 const TOPIC_IDS_SINCE = 13
+/** First versions of KIP-890: clients that can be told to abort, and clients that leave it to the broker to add partitions. */
+const ABORTABLE_SINCE = 11
+const ADDS_SINCE = 12
 /** An answer is not to be many times the request: a batch may hold a hundred thousand records that are all at fault. */
 const RECORD_ERRORS_MAX = 1000
 
@@ -63,9 +69,10 @@ function waitForRoom(request: ProduceRequest, context: RequestContext, timeoutMs
 function respond(request: ProduceRequest, context: RequestContext, timeoutMs: number): ProduceResponse | null | Promise<ProduceResponse | null> {
   let failed = false
   let pending = 0
+  if (request.transactionalId !== null && context.apiVersion >= ADDS_SINCE) addTogether(request.transactionalId, request, context)
   const waits: { readonly log: PartitionLog; readonly lastOffset: number; readonly result: PartitionResult }[] = []
   const responses = request.topicData.map((topic): TopicResult => {
-    const found = context.apiVersion >= TOPIC_IDS_SINCE ? context.broker.topics.byId(topic.topicId) : context.broker.topics.byName(topic.name)
+    const found = topicOf(topic, context)
     return {
       name: topic.name,
       topicId: topic.topicId,
@@ -80,9 +87,10 @@ function respond(request: ProduceRequest, context: RequestContext, timeoutMs: nu
         } else {
           const batch = oneBatch(partition.records)
           if (batch === null) fail(result, KafkaError.INVALID_RECORD, 'a produce request holds one record batch per partition')
-          else if (isTransactional(attributesOf(batch))) fail(result, KafkaError.INVALID_TXN_STATE, 'the transaction is not open')
           else if (context.apiVersion < ZSTD_SINCE && codecOf(attributesOf(batch)) === CODEC_ZSTD) {
             fail(result, KafkaError.UNSUPPORTED_COMPRESSION_TYPE, 'zstd needs Produce version 7 or later')
+          } else if (isTransactional(attributesOf(batch)) && !admitted(request, found.name, partition.index, log, batch, result, context)) {
+            // `result` says why.
           } else {
             const outcome = log.append(batch, { origin: 'client', memory: context.memory })
             if (outcome.kind === 'appended') {
@@ -136,6 +144,79 @@ function respond(request: ProduceRequest, context: RequestContext, timeoutMs: nu
   })
 }
 
+type Topic = ProduceRequest['topicData'][number]
+
+function topicOf(topic: Topic, { broker, apiVersion }: RequestContext): TopicRecord | null {
+  return apiVersion >= TOPIC_IDS_SINCE ? broker.topics.byId(topic.topicId) : broker.topics.byName(topic.name)
+}
+
+/** Whether a batch may be written within its transaction; if not, the result of its partition says why. */
+function admitted(
+  request: ProduceRequest,
+  topic: string,
+  partition: number,
+  log: PartitionLog,
+  batch: Uint8Array,
+  result: PartitionResult,
+  { broker, apiVersion }: RequestContext,
+): boolean {
+  const id = producerId(batch, 0)
+  // Whether the epoch is the right one, the log sees itself.
+  if (log.openTransaction(id) !== null) return true
+  const adds = apiVersion >= ADDS_SINCE
+  if (!adds && !broker.config['transaction.partition.verification.enable']) return true
+  const { transactionalId } = request
+  // `handle` refuses those without an id.
+  if (transactionalId === null) return false
+  const errorCode = broker.transactions.admit({ transactionalId, producerId: id, producerEpoch: producerEpoch(batch, 0), topic, partition, adds })
+  if (errorCode === KafkaError.NONE) return true
+  fail(result, known(errorCode, apiVersion), 'the partition could not be made part of the transaction, or is not part of it')
+  return false
+}
+
+/** New partitions of a transaction with one record, where there are several. Each is asked for by itself all the same, and then known. */
+function addTogether(transactionalId: string, request: ProduceRequest, context: RequestContext): void {
+  const added = new Map<string, Set<number>>()
+  let first: Uint8Array | null = null
+  let count = 0
+  for (const topic of request.topicData) {
+    const found = topicOf(topic, context)
+    if (found === null || isInternalTopic(found.name)) continue
+    for (const { index, records } of topic.partitionData) {
+      const batch = records?.[0]
+      if (batch === undefined || !isTransactional(attributesOf(batch))) continue
+      const log = context.broker.topics.partition(found.id, index)
+      if (log === null || log.openTransaction(producerId(batch, 0)) !== null) continue
+      first ??= batch
+      count++
+      const known = added.get(found.name)
+      if (known === undefined) added.set(found.name, new Set([index]))
+      else known.add(index)
+    }
+  }
+  if (first === null || count < 2) return
+  context.broker.transactions.admitAll(transactionalId, { producerId: producerId(first, 0), producerEpoch: producerEpoch(first, 0) }, added)
+}
+
+/** What the transaction coordinator says, as producers of that version know it. */
+function known(errorCode: number, apiVersion: number): number {
+  switch (errorCode) {
+    case KafkaError.COORDINATOR_LOAD_IN_PROGRESS:
+    case KafkaError.COORDINATOR_NOT_AVAILABLE:
+    case KafkaError.NOT_COORDINATOR:
+      // Producers know of no coordinator here; this they try again.
+      return KafkaError.NOT_ENOUGH_REPLICAS
+    case KafkaError.CONCURRENT_TRANSACTIONS:
+      return apiVersion >= ADDS_SINCE ? errorCode : KafkaError.NOT_ENOUGH_REPLICAS
+    case KafkaError.TRANSACTION_ABORTABLE:
+      return apiVersion >= ABORTABLE_SINCE ? errorCode : KafkaError.INVALID_TXN_STATE
+    case KafkaError.PRODUCER_FENCED:
+      return KafkaError.INVALID_PRODUCER_EPOCH
+    default:
+      return errorCode
+  }
+}
+
 function oneBatch(records: readonly Uint8Array[] | null): Uint8Array | null {
   if (records === null || records.length === 0) return null
   return records.length === 1 ? records[0]! : Buffer.concat(records)
@@ -183,6 +264,8 @@ function errorOf(outcome: AppendOutcome): number {
       return KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER
     case 'staleProducerEpoch':
       return KafkaError.INVALID_PRODUCER_EPOCH
+    case 'invalidTransactionState':
+      return KafkaError.INVALID_TXN_STATE
     case 'corrupt':
       return KafkaError.CORRUPT_MESSAGE
     case 'invalidRecord':

@@ -1,7 +1,6 @@
 /**
  * FindCoordinator (key 10, versions 0–6): this broker coordinates everything. From v4 on a request asks for many keys (KIP-699).
- * Key types: 0 groups; 1 transactional ids, whose producers learn from InitProducerId that there are no transactions yet, where COORDINATOR_NOT_AVAILABLE would make them try until their time is over;
- * 2 share groups (v6, KIP-932), which are not supported.
+ * Key types: 0 groups; 1 transactional ids; 2 share groups (v6, KIP-932), which are not supported.
  */
 import { KafkaError } from '../../protocol/errors.ts'
 import { FindCoordinator } from '../../protocol/messages/10-find-coordinator.ts'

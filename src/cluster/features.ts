@@ -11,5 +11,9 @@ export interface Feature {
   readonly finalized: number
 }
 
-/** Levels of Kafka's MetadataVersion: 3.3-IV3, the first with KRaft, and 4.3-IV0, whose protocol this is. */
-export const features: readonly Feature[] = [{ name: 'metadata.version', min: 7, max: 30, finalized: 30 }]
+export const features: readonly Feature[] = [
+  /** Levels of Kafka's MetadataVersion: 3.3-IV3, the first with KRaft, and 4.3-IV0, whose protocol this is. */
+  { name: 'metadata.version', min: 7, max: 30, finalized: 30 },
+  /** 1 is a format of records, 2 the transactions of KIP-890: a new epoch with every end, and partitions that become part by being written to. */
+  { name: 'transaction.version', min: 0, max: 2, finalized: 2 },
+]

@@ -14,7 +14,7 @@ import type { Config } from '../config/settings.ts'
 import type { Logger } from '../logging.ts'
 import { appendChange, givenUp } from './change.ts'
 import { topicConfigProblem } from './topic-configs.ts'
-import { OFFSETS_TOPIC, isInternalTopic, topicNameProblem } from './topic-names.ts'
+import { OFFSETS_TOPIC, TRANSACTIONS_TOPIC, isInternalTopic, topicNameProblem } from './topic-names.ts'
 
 /** More partitions than this in one request would be a typing error or an attack. */
 const PARTITIONS_MAX = 100_000
@@ -239,6 +239,18 @@ export class Topics {
         configs: new Map([
           ['cleanup.policy', 'compact'],
           ['compression.type', 'producer'],
+          ['segment.bytes', '104857600'],
+        ]),
+      }
+    }
+    if (name === TRANSACTIONS_TOPIC) {
+      return {
+        name,
+        partitions: this.#deps.config['transaction.state.log.num.partitions'],
+        replicationFactor: -1,
+        configs: new Map([
+          ['cleanup.policy', 'compact'],
+          ['compression.type', 'uncompressed'],
           ['segment.bytes', '104857600'],
         ]),
       }

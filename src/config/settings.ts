@@ -132,6 +132,21 @@ const clientSettings = {
   'offsets.load.buffer.size': kafka(integer(5 * MiB, 1, int32Max, 'Bytes that are read at once when groups are loaded.')),
 }
 
+const transactionSettings = {
+  'transaction.state.log.num.partitions': kafka(integer(50, 1, 10_000, 'Partitions of __transaction_state; fixed once the topic exists.')),
+  'transaction.max.timeout.ms': kafka(integer(15 * minute, 1, int32Max, 'Longest time that a producer may ask for, for its transactions to be open.')),
+  'transaction.abort.timed.out.transaction.cleanup.interval.ms': kafka(
+    integer(10 * second, 1, int32Max, 'How often transactions are looked for that have been open for longer than their producers asked for; they are aborted.'),
+  ),
+  'transactional.id.expiration.ms': kafka(integer(7 * day, 1, int32Max, 'How long a transactional id is remembered that nobody uses.')),
+  'transaction.remove.expired.transaction.cleanup.interval.ms': kafka(
+    integer(hour, 1, int32Max, 'How often transactional ids are looked for that nobody has used for that time.'),
+  ),
+  'transaction.partition.verification.enable': kafka(
+    flag(true, 'Whether the first write of a transaction to a partition is refused where the partition is not part of an open transaction.'),
+  ),
+}
+
 const laneSettings = {
   'lane.linger.ms': integer(
     usual['lane.linger.ms'],
@@ -167,6 +182,7 @@ export const settings = {
   ...connectionSettings,
   ...topicSettings,
   ...clientSettings,
+  ...transactionSettings,
   ...laneSettings,
   ...tableSettings,
   ...storeSettings,
@@ -187,6 +203,7 @@ export const sections: readonly { readonly title: string; readonly names: readon
   { title: 'Connections', names: namesOf(connectionSettings) },
   { title: 'Topics', names: namesOf(topicSettings) },
   { title: 'Producers, consumers and groups', names: namesOf(clientSettings) },
+  { title: 'Transactions', names: namesOf(transactionSettings) },
   { title: 'Lanes (the write-ahead log)', names: namesOf(laneSettings) },
   { title: 'Tables', names: namesOf(tableSettings) },
   { title: 'Caches and the object store', names: namesOf(storeSettings) },
