@@ -184,8 +184,9 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
   const producerIds = new ProducerIds(journal, engine.incarnation)
   const transactions = new TransactionCoordinator({
     env,
-    log,
+    log: loggers.of('transactions'),
     config,
+    metrics: metrics.transactions,
     statePartitions: partitionsOf(TRANSACTIONS_TOPIC, topics, config['transaction.state.log.num.partitions']),
     targets: {
       partitionLog(name, partition) {
@@ -230,7 +231,7 @@ export async function startBroker(parts: BrokerParts): Promise<RunningBroker> {
     logLimiter,
     observer: metrics,
   })
-  watch(metrics, engine, server, groups, () => tableReads?.cachedBytes ?? 0)
+  watch(metrics, engine, server, { groups, transactions }, () => tableReads?.cachedBytes ?? 0)
   const kafka = listener.address
   const advertised = advertisedAddress(config, kafka)
   node.host = advertised.host
@@ -345,7 +346,13 @@ function engineObserver(env: Env, log: Logger, metrics: Metrics): EngineObserver
   }
 }
 
-function watch(metrics: Metrics, engine: StorageEngine, server: KafkaServer, groups: GroupCoordinator, coldCacheBytes: () => number): void {
+function watch(
+  metrics: Metrics,
+  engine: StorageEngine,
+  server: KafkaServer,
+  { groups, transactions }: Pick<Broker, 'groups' | 'transactions'>,
+  coldCacheBytes: () => number,
+): void {
   const logs = function* (): Generator<{ flushedOffset: number; highWatermark: number; oldestUnflushedMs: number | null }> {
     for (const topic of engine.topics()) yield* topic.logs
   }
@@ -357,6 +364,7 @@ function watch(metrics: Metrics, engine: StorageEngine, server: KafkaServer, gro
     requestMemoryWaiting: () => server.budget.waiting,
     requestMemoryLimitBytes: () => server.budget.limitBytes,
     groups: () => groups.groupCount,
+    openTransactions: () => transactions.openCount,
     topics: () => [...engine.topics()].length,
     partitions: () => [...engine.topics()].reduce((sum, topic) => sum + topic.logs.length, 0),
     flushLagRecords: () => {

@@ -6,7 +6,7 @@ import type { Logger } from './logging.ts'
 
 const ROOT = 'root'
 /** Parts of the broker that can be listened to by themselves. */
-const PARTS = ['groups', 'server', 'storage'] as const
+const PARTS = ['groups', 'server', 'storage', 'transactions'] as const
 type Part = (typeof PARTS)[number]
 
 /** Kafka's names of levels, most severe first. */

@@ -7,6 +7,7 @@ import type { ReadSource } from '../../storage/partition/types.ts'
 import type { GroupMetrics } from '../groups/ports.ts'
 import type { RequestObserver } from '../server/dispatch.ts'
 import type { ConnectionObserver } from '../server/server.ts'
+import type { TransactionMetrics } from '../transactions/ports.ts'
 import type { PushedPoint } from './otlp.ts'
 
 /** Values that are looked at when they are asked for; absent ones are not shown. */
@@ -21,6 +22,8 @@ export interface GaugeSource {
   readonly partitions: () => number
   /** Of the partitions of `__consumer_offsets` that are loaded: all that anybody has asked for. */
   readonly groups: () => number
+  /** Of the partitions of `__transaction_state` that are loaded: soon after a start, all. */
+  readonly openTransactions: () => number
   /** Durable records that are not in their tables yet, over all topics. */
   readonly flushLagRecords: () => number
   /** Age of the oldest durable record that is not in its table yet; 0 where there is none. */
@@ -37,6 +40,7 @@ const gauges: Readonly<Record<keyof GaugeSource, readonly [name: string, help: s
   topics: ['bayou_topics', 'Topics'],
   partitions: ['bayou_partitions', 'Partitions'],
   groups: ['bayou_groups', 'Consumer groups'],
+  openTransactions: ['bayou_transactions_open', 'Transactions that have begun and not ended'],
   flushLagRecords: ['bayou_flush_lag_records', 'Durable records that are not in their tables yet'],
   flushLagSeconds: ['bayou_flush_lag_seconds', 'Age of the oldest durable record that is not in its table yet'],
 }
@@ -90,6 +94,7 @@ export class Metrics implements RequestObserver, ConnectionObserver, LaneObserve
   readonly #offsetCommits = this.#counter('bayou_group_offset_commits_total', 'Offsets committed, one for each partition')
   readonly #offsetExpirations = this.#counter('bayou_group_offset_expirations_total', 'Committed offsets that expired')
   readonly #groupLoadSeconds = this.#histogram('bayou_group_load_seconds', 'Time to load one partition of __consumer_offsets', flushSeconds)
+  readonly #transactions = this.#counter('bayou_transactions_total', 'Transactions by how they ended', ['end'])
   readonly #readsBy: Readonly<Record<ReadSource, { readonly reads: Tally; readonly bytes: Tally }>> = {
     memory: { reads: this.#reads.labels('memory'), bytes: this.#readBytes.labels('memory') },
     lane: { reads: this.#reads.labels('lane'), bytes: this.#readBytes.labels('lane') },
@@ -204,6 +209,10 @@ export class Metrics implements RequestObserver, ConnectionObserver, LaneObserve
     offsetsCommitted: (count) => this.#offsetCommits.inc(count),
     offsetsExpired: (count) => this.#offsetExpirations.inc(count),
     partitionLoaded: (ms) => this.#groupLoadSeconds.observe(ms / 1000),
+  }
+
+  readonly transactions: TransactionMetrics = {
+    ended: (how) => this.#transactions.labels(how).inc(),
   }
 
   /** An arrow function, so that it can be handed to a MeteredStore as it is. */

@@ -65,6 +65,13 @@ export class TransactionCoordinator {
     this.#slots.clear()
   }
 
+  /** Transactions that have begun and not ended, of the partitions that are loaded. */
+  get openCount(): number {
+    let count = 0
+    for (const { shard } of this.#slots.values()) count += shard?.openCount ?? 0
+    return count
+  }
+
   /** Gives a producer its id and epoch, and fences those before it. */
   async init(request: InitRequest): Promise<ProducerReply> {
     if (request.transactionalId === '') return failed(KafkaError.INVALID_REQUEST)
@@ -185,7 +192,7 @@ export class TransactionCoordinator {
   }
 
   async #openShard(partition: number): Promise<TransactionShard | number> {
-    const { env, log, statePartitions, targets, coordinatorEpoch, nextProducerId } = this.#options
+    const { env, log, statePartitions, targets, metrics, coordinatorEpoch, nextProducerId } = this.#options
     try {
       const partitionLog = await statePartitions.open(partition)
       const shard = new TransactionShard({
@@ -193,6 +200,7 @@ export class TransactionCoordinator {
         log,
         partitionLog,
         targets,
+        metrics: metrics ?? null,
         coordinatorEpoch,
         nextProducerId,
         onLost: () => this.#lose(partition),

@@ -37,12 +37,22 @@ export interface TransactionLogger {
   warn(fields: object, message: string): void
 }
 
+/** How transactions end: by their producer, because a new one of the same id came, or because they took too long. */
+export type TransactionEnd = 'committed' | 'aborted' | 'fenced' | 'timed-out'
+
+/** Counters for those who want them. */
+export interface TransactionMetrics {
+  /** Decided; that is durable soon after. */
+  ended(how: TransactionEnd): void
+}
+
 export interface TransactionCoordinatorOptions {
   readonly env: Env
   readonly log: TransactionLogger
   readonly config: TransactionConfig
   readonly statePartitions: StatePartitions
   readonly targets: MarkerTargets
+  readonly metrics?: TransactionMetrics
   /** A fresh producer id; null while none can be had. */
   readonly nextProducerId: () => Promise<number | null>
   /** Goes up with every broker that takes over: what markers carry, so that those of an earlier one can be told. */

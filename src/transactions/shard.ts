@@ -11,7 +11,7 @@ import type { Env, Timer } from '../../storage/env.ts'
 import type { PartitionLog } from '../../storage/partition/types.ts'
 import type { Offset } from '../../storage/types.ts'
 import { isTransient, writeMarker } from './markers.ts'
-import type { MarkerTargets, TransactionLogger } from './ports.ts'
+import type { MarkerTargets, TransactionEnd, TransactionLogger, TransactionMetrics } from './ports.ts'
 import { decodeTransactionRecord, expiryRecord, transactionRecord } from './records.ts'
 import { TransactionLog } from './transaction-log.ts'
 import { completed, decideAdd, decideEnd, decideInit, fence, isPrepared, mayExpire, verify } from './transaction.ts'
@@ -29,6 +29,7 @@ export interface ShardOptions {
   readonly log: TransactionLogger
   readonly partitionLog: PartitionLog
   readonly targets: MarkerTargets
+  readonly metrics: TransactionMetrics | null
   readonly coordinatorEpoch: number
   readonly nextProducerId: () => Promise<number | null>
   /** The partition has another leader now, or is gone. */
@@ -68,13 +69,19 @@ export class TransactionShard {
     for (const entry of this.#entries.values()) {
       if (!isPrepared(entry.transaction)) continue
       this.#options.log.debug({ transactionalId: entry.transaction.transactionalId }, 'the end of a transaction is resumed')
-      this.#finish(entry, () => {})
+      this.#finish(entry, entry.transaction.state === 'PrepareCommit' ? 'committed' : 'aborted', () => {})
     }
   }
 
   /** Refuses everything from now on. */
   close(): void {
     this.#closed = true
+  }
+
+  get openCount(): number {
+    let count = 0
+    for (const { transaction } of this.#entries.values()) if (transaction.state === 'Ongoing') count++
+    return count
   }
 
   transactions(): Transaction[] {
@@ -94,7 +101,7 @@ export class TransactionShard {
       // Its open transaction was aborted: with the next request the producer gets an epoch above that.
       if (state === 'PrepareAbort') return failed(KafkaError.CONCURRENT_TRANSACTIONS)
       return replyOf(entry)
-    })
+    }, 'fenced')
   }
 
   end(request: EndRequest): Promise<ProducerReply> {
@@ -102,7 +109,7 @@ export class TransactionShard {
       const entry = this.#entries.get(request.transactionalId)
       const decision = decideEnd(entry?.transaction ?? null, request, entry?.busy === true, this.#nowMs(), freshId)
       return { entry, decision }
-    }, replyOf)
+    }, replyOf, request.committed ? 'committed' : 'aborted')
   }
 
   /** Makes partitions part of a transaction, and begins it where it has not begun. An error code, once that is durable. */
@@ -132,7 +139,7 @@ export class TransactionShard {
       const decision = fence(entry.transaction, nowMs)
       if (decision.kind !== 'become' || this.#write(entry, decision.next) !== KafkaError.NONE) continue
       this.#options.log.info({ transactionalId, producerId, producerEpoch, timeoutMs }, 'a transaction was open for too long and is aborted')
-      this.#finish(entry, () => {})
+      this.#finish(entry, 'timed-out', () => {})
     }
   }
 
@@ -148,10 +155,11 @@ export class TransactionShard {
     }
   }
 
-  /** Decides, with a fresh producer id where one is needed, writes, and answers when it is durable. */
+  /** Decides, with a fresh producer id where one is needed, writes, and answers when it is durable. `how` a transaction ends where that is the decision. */
   async #decided(
     decide: (freshId: number | null) => { readonly entry: Entry | undefined; readonly decision: Decision },
     reply: (entry: Entry, next: Transaction) => ProducerReply,
+    how: TransactionEnd,
   ): Promise<ProducerReply> {
     let freshId: number | null = null
     for (;;) {
@@ -163,7 +171,7 @@ export class TransactionShard {
         case 'done':
           return entry === undefined ? failed(KafkaError.UNKNOWN_SERVER_ERROR) : replyOf(entry)
         case 'become':
-          return new Promise((resolve) => this.#become(entry, decision.next, reply, resolve))
+          return new Promise((resolve) => this.#become(entry, decision.next, reply, how, resolve))
         case 'needsProducerId':
           freshId = await this.#freshId()
           if (freshId === null) return failed(KafkaError.COORDINATOR_NOT_AVAILABLE)
@@ -184,6 +192,7 @@ export class TransactionShard {
     known: Entry | undefined,
     next: Transaction,
     reply: (entry: Entry, next: Transaction) => ProducerReply,
+    how: TransactionEnd,
     resolve: (reply: ProducerReply) => void,
   ): void {
     const entry = known ?? { transaction: next, lastOffset: -1, busy: false }
@@ -191,7 +200,7 @@ export class TransactionShard {
     if (errorCode !== KafkaError.NONE) return resolve(failed(errorCode))
     if (known === undefined) this.#entries.set(next.transactionalId, entry)
     const answer = (code: number): void => resolve(code === KafkaError.NONE ? reply(entry, next) : failed(code))
-    if (isPrepared(next)) this.#finish(entry, answer)
+    if (isPrepared(next)) this.#finish(entry, how, answer)
     else this.#settle(entry, answer)
   }
 
@@ -212,12 +221,14 @@ export class TransactionShard {
   }
 
   /** Writes the markers and the end of a transaction whose Prepare… is in the log. `done` hears when all of it is durable. */
-  #finish(entry: Entry, done: (errorCode: number) => void): void {
-    const { targets, coordinatorEpoch, log } = this.#options
+  #finish(entry: Entry, how: TransactionEnd, done: (errorCode: number) => void): void {
+    const { targets, coordinatorEpoch, log, metrics } = this.#options
     const { transactionalId, producerId, producerEpoch, state, partitions } = entry.transaction
     const marker = { producerId, producerEpoch, coordinatorEpoch, committed: state === 'PrepareCommit' }
     const waits: { readonly partition: number; readonly errorCode: Promise<number> }[] = []
     entry.busy = true
+    // A producer that ends what it has not begun only asks for its next epoch.
+    if (partitions.size > 0) metrics?.ended(how)
     for (const [topic, ids] of partitions) {
       for (const partition of ids) {
         const outcome = writeMarker(targets, topic, partition, marker)

@@ -43,13 +43,13 @@ test('levels of loggers', async (t) => {
 
   const { configResources } = await client.send(ListConfigResources, 1, { resourceTypes: [BROKER_LOGGER] })
   assert.deepEqual(configResources, [{ resourceName: '0', resourceType: BROKER_LOGGER }])
-  assert.equal(await levels(), 'root=INFO groups=INFO server=INFO storage=INFO')
+  assert.equal(await levels(), 'root=INFO groups=INFO server=INFO storage=INFO transactions=INFO')
   isError((await alter([['groups', SET, 'warn']])).errorCode, 'NONE')
   isError((await alter([['root', SET, 'DEBUG']])).errorCode, 'NONE')
-  assert.equal(await levels(), 'root=DEBUG groups=WARN server=DEBUG storage=DEBUG')
+  assert.equal(await levels(), 'root=DEBUG groups=WARN server=DEBUG storage=DEBUG transactions=DEBUG')
   await join('silent')
   isError((await alter([['groups', DELETE, null]])).errorCode, 'NONE')
-  assert.equal(await levels(), 'root=DEBUG groups=DEBUG server=DEBUG storage=DEBUG')
+  assert.equal(await levels(), 'root=DEBUG groups=DEBUG server=DEBUG storage=DEBUG transactions=DEBUG')
   await join('heard')
   await eventually('the group is in the log', () => heard('heard'))
   assert.ok(!heard('silent'))
@@ -69,5 +69,5 @@ test('levels of loggers', async (t) => {
   isError((await alter([['groups', SET, 'INFO']], { validateOnly: true })).errorCode, 'NONE')
   const resources = [{ resourceType: BROKER_LOGGER, resourceName: '0', configs: [{ name: 'groups', value: 'INFO' }] }]
   isError((await client.send(AlterConfigs, 2, { resources, validateOnly: false })).responses[0]!.errorCode, 'INVALID_REQUEST')
-  assert.equal(await levels(), 'root=DEBUG groups=DEBUG server=DEBUG storage=DEBUG')
+  assert.equal(await levels(), 'root=DEBUG groups=DEBUG server=DEBUG storage=DEBUG transactions=DEBUG')
 })

@@ -347,6 +347,24 @@ suite('admission of writes', () => {
   })
 })
 
+test('metrics tell how transactions ended, and how many are open', async () => {
+  const world = new World()
+  world.transactions.start()
+  const first = await begin(world)
+  assert.equal(world.transactions.openCount, 1)
+  const second = await end(world, first, true)
+  assert.equal(world.transactions.openCount, 0)
+  await end(world, second, false)
+  assert.deepEqual(world.ends, ['committed'], 'the second one had not begun')
+  const third = await begin(world)
+  await end(world, third, false)
+  await begin(world)
+  await init(world)
+  await begin(world)
+  await world.env.advance(MINUTE + 10_000)
+  assert.deepEqual(world.ends, ['committed', 'aborted', 'fenced', 'timed-out'])
+})
+
 suite('time', () => {
   test('aborts what is open for too long, and fences its producer', async () => {
     const world = new World()

@@ -217,6 +217,8 @@ export class World {
   /** Data partitions and those of group offsets. */
   readonly logs = new Map<string, LaneLog>()
   readonly warnings: string[] = []
+  /** How transactions ended, for metrics. */
+  readonly ends: string[] = []
   /** Partitions of group offsets are loaded at once. */
   offsetsLoaded = true
   /** What the group coordinator answers instead of taking markers. */
@@ -284,6 +286,7 @@ export class World {
       env,
       config: CONFIG,
       log: { debug: () => {}, info: () => {}, warn: (_fields, message) => this.warnings.push(message) },
+      metrics: { ended: (how) => this.ends.push(how) },
       statePartitions: {
         count: states.length,
         exists: () => this.exists,
