@@ -11,7 +11,7 @@ import type { Quantiles } from './stats.ts'
 const run = promisify(execFile)
 const sources = fileURLToPath(new URL('./load/', import.meta.url))
 
-export type LoadMode = 'create' | 'latency' | 'produce' | 'blast' | 'consume' | 'scan' | 'bursts' | 'spread'
+export type LoadMode = 'create' | 'latency' | 'produce' | 'blast' | 'consume' | 'scan' | 'bursts' | 'spread' | 'transact'
 
 /** What the program prints; a mode fills in what it measures. */
 export interface LoadResult {
@@ -23,6 +23,7 @@ export interface LoadResult {
   readonly recordsPerSecond?: number
   readonly megabytesPerSecond?: number
   readonly latencyMs?: Quantiles
+  readonly commitMs?: Quantiles
   readonly windows?: readonly (Quantiles & { readonly fromSeconds: number })[]
   readonly generatorLateMsMax?: number
 }

@@ -1,10 +1,10 @@
-/** One record at a time, on one connection and on sixteen. */
+/** One record at a time, on one connection and on sixteen, and one transaction at a time. */
 import type { LoadResult } from '../load.ts'
 import type { Numbers } from '../stats.ts'
 import { median, quantiles } from '../stats.ts'
 import { putLatencies } from '../stores.ts'
 import type { Case } from './case.ts'
-import { brokers, cores, lanePutRate, minios, p50, p99 } from './case.ts'
+import { brokers, cores, lanePutRate, minios, p50, p99, withKafka } from './case.ts'
 import { Meter, commitsEvery, load, secondsOf } from './parts.ts'
 
 export const latencyCases: readonly Case[] = [
@@ -58,6 +58,23 @@ export const latencyCases: readonly Case[] = [
       const cost = await meter.stop()
       await target.stop()
       return { requestsPerSecond: result.recordsPerSecond ?? 0, p50Ms: result.latencyMs!.p50, p99Ms: result.latencyMs!.p99, ...cost }
+    },
+  },
+  {
+    name: 'transactions',
+    theme: 'Latency',
+    about: 'one transaction of ten records of 100 B in four partitions after the other, from the first record until its end is acknowledged',
+    subjects: withKafka,
+    stores: [...minios, 's3-standard'],
+    columns: [p50, p99, { key: 'commitP50Ms', title: 'p50 of the end alone', unit: 'ms', better: 'lower' }, lanePutRate],
+    async run(context) {
+      const target = await context.start()
+      await load(context, target, 'create', { topic: 'x', partitions: 4 })
+      const meter = await Meter.start(target)
+      const result = await load(context, target, 'transact', { topic: 'x', partitions: 4, burst: 10, seconds: secondsOf(context, 8, 6), warmup: 2 })
+      const cost = await meter.stop()
+      await target.stop()
+      return { p50Ms: result.latencyMs!.p50, p99Ms: result.latencyMs!.p99, commitP50Ms: result.commitMs!.p50, ...cost }
     },
   },
 ]

@@ -4,7 +4,8 @@
 //
 // Modes: create (a topic), latency (one record in flight), produce (as fast as it goes), blast (the same from batches that were encoded
 // once), consume (all there is), scan (the same, counting batches by their headers), bursts (open loop, end to end; -smooth spreads the
-// records evenly), spread (open loop over -topics topics and -connections producers, until acknowledged).
+// records evenly), spread (open loop over -topics topics and -connections producers, until acknowledged), transact (one transaction
+// after the other).
 // Every mode ends by itself: after -seconds, or after -timeout at the latest.
 package main
 
@@ -74,7 +75,7 @@ func main() {
 
 	modes := map[string]func(options) (map[string]any, error){
 		"create": create, "latency": latency, "produce": produce, "blast": blast, "consume": consume, "scan": scan, "bursts": bursts,
-		"spread": spread,
+		"spread": spread, "transact": transact,
 	}
 	mode, ok := modes[os.Args[1]]
 	if !ok {
