@@ -55,7 +55,6 @@ function properties(address: string, controller: string, data: string): string {
     'offsets.topic.replication.factor': 1,
     'transaction.state.log.replication.factor': 1,
     'transaction.state.log.min.isr': 1,
-    'transaction.state.log.min.isr': 1,
     'share.coordinator.state.topic.replication.factor': 1,
     'share.coordinator.state.topic.min.isr': 1,
   }).map(([name, value]) => `${name}=${value}\n`).join('')

@@ -8,6 +8,7 @@ import { ZERO_UUID } from '../../protocol/schema/field.ts'
 import type { Timer } from '../../storage/env.ts'
 import type { TransactionMarker } from '../../storage/partition/types.ts'
 import type { Uuid } from '../../storage/types.ts'
+import { Shards } from '../cluster/shards.ts'
 import { admitConsumerFetch, malformed, refused, subscribesTo } from './consumer/consumer-group.ts'
 import { ASSIGNORS } from './consumer/assignors.ts'
 import { assignorOf, stateOfGroup } from './consumer/membership.ts'
@@ -29,8 +30,6 @@ import type { OffsetCommit } from './shard.ts'
 import { subscribedTopicsOf } from './subscription.ts'
 import type { GroupLimits, JoinEvent, JoinReply, LeavingMember, SyncEvent, SyncReply } from './types.ts'
 
-/** How long a request waits for its partition to be loaded before the client is told to try again. */
-const LOAD_WAIT_MS = 2_000
 /** Kafka's constant: the JoinGroup of a new member is given up after this time. */
 const NEW_MEMBER_JOIN_TIMEOUT_MS = 5 * 60 * 1000
 const SNAPSHOT_LIMITS: SnapshotLimits = { recordsMin: 2_000, intervalMs: 15_000 }
@@ -157,25 +156,18 @@ export interface ListedGroup {
   readonly type: string
 }
 
-/** A partition of `__consumer_offsets` that is loaded or being loaded. */
-interface Slot {
-  shard: GroupShard | null
-  /** Settles with the shard, or with an error code; never rejects. */
-  readonly loading: Promise<GroupShard | number>
-}
-
 export class GroupCoordinator {
   readonly #options: GroupCoordinatorOptions
   readonly #limits: GroupLimits
   readonly #consumerLimits: ConsumerLimits
   readonly #matchers = new TopicMatchers()
-  readonly #slots = new Map<number, Slot>()
+  readonly #shards: Shards<GroupShard>
   #sweepTimer: Timer | null = null
   #sweepNext = 0
-  #stopped = false
 
   constructor(options: GroupCoordinatorOptions) {
     this.#options = options
+    this.#shards = new Shards(options.env.clock, (partition) => this.#openShard(partition))
     this.#limits = {
       initialRebalanceDelayMs: options.config['group.initial.rebalance.delay.ms'],
       maxSize: options.config['group.max.size'],
@@ -200,17 +192,15 @@ export class GroupCoordinator {
 
   /** Sends everybody who waits for a rebalance away with NOT_COORDINATOR and refuses everything from now on; commits on their way are answered. */
   stop(): void {
-    if (this.#stopped) return
-    this.#stopped = true
+    if (this.#shards.isStopped) return
     this.#sweepTimer?.cancel()
-    for (const { shard } of this.#slots.values()) shard?.close(KafkaError.NOT_COORDINATOR, true)
-    this.#slots.clear()
+    for (const shard of this.#shards.stop()) shard.close(KafkaError.NOT_COORDINATOR, true)
   }
 
   /** Groups of the partitions that are loaded. */
   get groupCount(): number {
     let count = 0
-    for (const { shard } of this.#slots.values()) count += shard?.groupCount ?? 0
+    for (const shard of this.#shards) count += shard.groupCount
     return count
   }
 
@@ -302,7 +292,7 @@ export class GroupCoordinator {
 
   /** Whether a partition of `__consumer_offsets` is loaded: markers are then appended at once. */
   isLoaded(partition: number): boolean {
-    return (this.#slots.get(partition)?.shard ?? null) !== null
+    return this.#shards.isLoaded(partition)
   }
 
   /** `write` answers with an error code; it gets the offsets of partitions that exist. */
@@ -444,7 +434,7 @@ export class GroupCoordinator {
     const wanted = new Set(states.map((state) => state.trim().toLowerCase()))
     const wantedTypes = new Set(types.map((type) => type.trim().toLowerCase()))
     const partitions = Array.from({ length: this.#options.offsetsPartitions.count }, (_, partition) => partition)
-    const shards = await Promise.all(partitions.map(async (partition) => this.#shard(partition)))
+    const shards = await Promise.all(partitions.map(async (partition) => this.#shards.at(partition)))
     for (const shard of shards) {
       if (shard === KafkaError.NOT_COORDINATOR) continue
       if (typeof shard === 'number') return { errorCode: shard, groups: [] }
@@ -600,41 +590,15 @@ export class GroupCoordinator {
   }
 
   #shardOf(groupId: string): GroupShard | Promise<GroupShard | number> {
-    return this.#shard(this.offsetsPartitionOf(groupId))
+    return this.#shards.at(this.offsetsPartitionOf(groupId))
   }
 
   /** Runs a task on a partition: before this returns where the partition is loaded, else after loading. The answer is an error code. */
   async #on(partition: number, task: (shard: GroupShard) => Promise<number>): Promise<number> {
-    const shard = this.#shard(partition)
+    const shard = this.#shards.at(partition)
     if (shard instanceof GroupShard) return task(shard)
     const loaded = await shard
     return typeof loaded === 'number' ? loaded : task(loaded)
-  }
-
-  /** The loaded shard at once, else after loading, which is waited for within a bound; or an error code. */
-  #shard(partition: number): GroupShard | Promise<GroupShard | number> {
-    if (this.#stopped) return Promise.resolve(KafkaError.NOT_COORDINATOR)
-    const slot = this.#slots.get(partition) ?? this.#load(partition)
-    if (slot.shard !== null) return slot.shard
-    const { loading } = slot
-    return new Promise((resolve) => {
-      const timer = this.#options.env.clock.schedule(LOAD_WAIT_MS, () => resolve(KafkaError.COORDINATOR_LOAD_IN_PROGRESS))
-      void loading.then((result) => {
-        timer.cancel()
-        resolve(result)
-      })
-    })
-  }
-
-  #load(partition: number): Slot {
-    const slot: Slot = { shard: null, loading: this.#openShard(partition) }
-    this.#slots.set(partition, slot)
-    void slot.loading.then((result) => {
-      if (this.#slots.get(partition) !== slot) return
-      if (typeof result === 'number') this.#slots.delete(partition)
-      else slot.shard = result
-    })
-    return slot
   }
 
   async #openShard(partition: number): Promise<GroupShard | number> {
@@ -657,7 +621,7 @@ export class GroupCoordinator {
         onLost: () => this.#lose(partition),
       })
       await shard.load()
-      if (!this.#stopped) return shard
+      if (!this.#shards.isStopped) return shard
       shard.close(KafkaError.NOT_COORDINATOR, true)
       return KafkaError.NOT_COORDINATOR
     } catch (error) {
@@ -668,15 +632,14 @@ export class GroupCoordinator {
 
   /** The partition is led by somebody else now: clients are to find the new coordinator. */
   #lose(partition: number): void {
-    const slot = this.#slots.get(partition)
-    this.#slots.delete(partition)
+    const shard = this.#shards.drop(partition)
     this.#options.log.warn({ partition }, 'a partition of __consumer_offsets is no longer ours')
-    slot?.shard?.close(KafkaError.NOT_COORDINATOR, false)
+    shard?.close(KafkaError.NOT_COORDINATOR, false)
   }
 
   /** One partition after the other, so that all have had their turn within the interval. */
   #scheduleSweep(): void {
-    if (this.#stopped) return
+    if (this.#shards.isStopped) return
     const { env, config, offsetsPartitions } = this.#options
     const intervalMs = (config['offsets.retention.check.interval.ms'] ?? 600_000) / offsetsPartitions.count
     this.#sweepTimer = env.clock.schedule(Math.max(1, Math.round(intervalMs)), () => {
@@ -689,7 +652,7 @@ export class GroupCoordinator {
   async #sweep(partition: number): Promise<void> {
     const { config, env, topics, metrics, offsetsPartitions } = this.#options
     if (!offsetsPartitions.exists()) return
-    const shard = await this.#shard(partition)
+    const shard = await this.#shards.at(partition)
     if (typeof shard === 'number') return
     const retentionMs = config['offsets.retention.minutes'] * 60_000
     const nowMs = env.clock.now()

@@ -4,13 +4,14 @@
  * each run of records of the same producer; the lane then puts the batches of all partitions into one object.
  */
 import { KafkaError } from '../../protocol/errors.ts'
-import { NO_PRODUCER_ID, attributes, isControl, isTransactional, iterateBatches, lastOffset, producerId } from '../../protocol/records/batch.ts'
+import { NO_PRODUCER_ID, attributes, isControl, isTransactional, producerId } from '../../protocol/records/batch.ts'
 import { BatchBuilder } from '../../protocol/records/encoder.ts'
 import type { BatchOptions } from '../../protocol/records/encoder.ts'
 import { RecordCursor } from '../../protocol/records/record.ts'
 import type { Env, Timer } from '../../storage/env.ts'
 import type { AppendOutcome, PartitionLog, TransactionMarker } from '../../storage/partition/types.ts'
 import { assertNever } from '../../storage/types.ts'
+import { readLog } from '../cluster/read-log.ts'
 import type { RecordBytes } from './records.ts'
 
 /** Records that belong together: they become durable together, or the caller learns that they did not. */
@@ -76,9 +77,6 @@ interface Pending {
   readonly dueMs: number
 }
 
-/** How often an unavailable store is asked again while loading, and how long to wait in between. */
-const READ_TRIES_MAX = 20
-const READ_RETRY_MS = 250
 /** Bytes of a record besides key and value, at most. */
 const RECORD_OVERHEAD_BYTES = 32
 /** Types of control records (KIP-98); there are others, which have nothing to do with transactions. */
@@ -172,39 +170,17 @@ export class RecordLog {
     const { log, env, readBytesMax } = this.#options
     this.#appliedRecords = 0
     const cursor = new RecordCursor()
-    let next = Math.max(fromOffset, log.logStartOffset)
-    let tries = 0
-    while (next < log.highWatermark) {
-      const outcome = await log.read({ fromOffset: next, maxBytes: readBytesMax, atLeastOne: true, isolation: 'readUncommitted' })
-      if (outcome.kind === 'unavailable' && ++tries < READ_TRIES_MAX) {
-        await env.clock.sleep(READ_RETRY_MS)
-        continue
+    this.#appliedOffset = await readLog(log, env.clock, fromOffset, readBytesMax, (chunk, start, from) => {
+      const flags = attributes(chunk, start)
+      const producer = isTransactional(flags) || isControl(flags) ? producerId(chunk, start) : NO_PRODUCER_ID
+      cursor.reset(chunk, start)
+      while (cursor.next()) {
+        if (cursor.offset < from) continue
+        if (isControl(flags)) visitMarker(cursor, producer, visitor)
+        else visitor.record(cursor, producer)
+        this.#appliedRecords++
       }
-      if (outcome.kind === 'outOfRange' && next < log.logStartOffset) {
-        next = log.logStartOffset
-        continue
-      }
-      if (outcome.kind !== 'records') throw new Error(`offsets partition ${log.partition} cannot be read at ${next}: ${outcome.kind}`)
-      tries = 0
-      const before = next
-      for (const chunk of outcome.chunks) {
-        for (const { start } of iterateBatches(chunk)) {
-          const flags = attributes(chunk, start)
-          const producer = isTransactional(flags) || isControl(flags) ? producerId(chunk, start) : NO_PRODUCER_ID
-          cursor.reset(chunk, start)
-          while (cursor.next()) {
-            if (cursor.offset < next) continue
-            if (isControl(flags)) visitMarker(cursor, producer, visitor)
-            else visitor.record(cursor, producer)
-            this.#appliedRecords++
-          }
-          next = Math.max(next, lastOffset(chunk, start) + 1)
-        }
-      }
-      // Nothing but a gap up to the high watermark is left.
-      if (next === before) break
-    }
-    this.#appliedOffset = next
+    })
   }
 
   #flush(): void {

@@ -5,6 +5,7 @@
 import { KafkaError } from '../../protocol/errors.ts'
 import type { Timer } from '../../storage/env.ts'
 import type { TransactionMarker } from '../../storage/partition/types.ts'
+import { Shards } from '../cluster/shards.ts'
 import { partitionOfGroup } from '../groups/records.ts'
 import { durableMarker, writeMarker } from './markers.ts'
 import type { TransactionCoordinatorOptions } from './ports.ts'
@@ -13,8 +14,6 @@ import type { ProducerReply } from './shard.ts'
 import { EPOCH_BUMP_VERSION } from './transaction.ts'
 import type { EndRequest, InitRequest, Partitions, Producer, Transaction } from './transaction.ts'
 
-/** How long a request waits for its partition to be loaded before the client is told to try again. */
-const LOAD_WAIT_MS = 2_000
 /** Partitions that are loaded at once when the broker starts, and how long to wait before one is tried again. */
 const LOADED_AT_ONCE = 4
 const LOAD_RETRY_MS = 1_000
@@ -28,21 +27,14 @@ export interface AdmittedWrite extends Producer {
   readonly adds: boolean
 }
 
-/** A partition of `__transaction_state` that is loaded or being loaded. */
-interface Slot {
-  shard: TransactionShard | null
-  /** Settles with the shard, or with an error code; never rejects. */
-  readonly loading: Promise<TransactionShard | number>
-}
-
 export class TransactionCoordinator {
   readonly #options: TransactionCoordinatorOptions
-  readonly #slots = new Map<number, Slot>()
+  readonly #shards: Shards<TransactionShard>
   #timers: Timer[] = []
-  #stopped = false
 
   constructor(options: TransactionCoordinatorOptions) {
     this.#options = options
+    this.#shards = new Shards(options.env.clock, (partition) => this.#openShard(partition))
   }
 
   /**
@@ -59,16 +51,14 @@ export class TransactionCoordinator {
 
   /** Refuses everything from now on; what is on its way is answered. */
   stop(): void {
-    this.#stopped = true
     for (const timer of this.#timers) timer.cancel()
-    for (const { shard } of this.#slots.values()) shard?.close()
-    this.#slots.clear()
+    for (const shard of this.#shards.stop()) shard.close()
   }
 
   /** Transactions that have begun and not ended, of the partitions that are loaded. */
   get openCount(): number {
     let count = 0
-    for (const { shard } of this.#slots.values()) count += shard?.openCount ?? 0
+    for (const shard of this.#shards) count += shard.openCount
     return count
   }
 
@@ -120,14 +110,14 @@ export class TransactionCoordinator {
 
   /** Writes a marker that nobody's transaction asked for, as administrators do. An error code, once it is durable. */
   async writeMarker(topic: string, partition: number, marker: TransactionMarker): Promise<number> {
-    if (this.#stopped) return KafkaError.NOT_LEADER_OR_FOLLOWER
+    if (this.#shards.isStopped) return KafkaError.NOT_LEADER_OR_FOLLOWER
     return durableMarker(writeMarker(this.#options.targets, topic, partition, marker))
   }
 
   /** What is known of an id, or an error code. */
   async describe(transactionalId: string): Promise<Transaction | number> {
     if (transactionalId === '') return KafkaError.INVALID_REQUEST
-    if (!this.#options.statePartitions.exists()) return this.#stopped ? KafkaError.NOT_COORDINATOR : KafkaError.TRANSACTIONAL_ID_NOT_FOUND
+    if (!this.#options.statePartitions.exists()) return this.#shards.isStopped ? KafkaError.NOT_COORDINATOR : KafkaError.TRANSACTIONAL_ID_NOT_FOUND
     const shard = await this.#shardOf(transactionalId)
     if (typeof shard === 'number') return shard
     return shard.get(transactionalId) ?? KafkaError.TRANSACTIONAL_ID_NOT_FOUND
@@ -138,7 +128,7 @@ export class TransactionCoordinator {
     const transactions: Transaction[] = []
     if (!statePartitions.exists()) return { errorCode: KafkaError.NONE, transactions }
     const partitions = Array.from({ length: statePartitions.count }, (_, partition) => partition)
-    for (const shard of await Promise.all(partitions.map(async (partition) => this.#shard(partition)))) {
+    for (const shard of await Promise.all(partitions.map(async (partition) => this.#shards.at(partition)))) {
       if (typeof shard === 'number') return { errorCode: shard, transactions: [] }
       for (const transaction of shard.transactions()) transactions.push(transaction)
     }
@@ -148,47 +138,21 @@ export class TransactionCoordinator {
   /** The shard of an id that may exist; where there is no topic it does not, and none is created. */
   async #existing(transactionalId: string): Promise<TransactionShard | number> {
     if (transactionalId === '') return KafkaError.INVALID_REQUEST
-    if (!this.#options.statePartitions.exists()) return this.#stopped ? KafkaError.NOT_COORDINATOR : KafkaError.INVALID_PRODUCER_ID_MAPPING
+    if (!this.#options.statePartitions.exists()) return this.#shards.isStopped ? KafkaError.NOT_COORDINATOR : KafkaError.INVALID_PRODUCER_ID_MAPPING
     return this.#shardOf(transactionalId)
   }
 
   /** As `#existing`, for those who cannot wait. */
   #loaded(transactionalId: string): TransactionShard | number {
     if (transactionalId === '') return KafkaError.INVALID_REQUEST
-    if (this.#stopped) return KafkaError.NOT_COORDINATOR
+    if (this.#shards.isStopped) return KafkaError.NOT_COORDINATOR
     const { statePartitions } = this.#options
     if (!statePartitions.exists()) return KafkaError.INVALID_PRODUCER_ID_MAPPING
-    const partition = partitionOfGroup(transactionalId, statePartitions.count)
-    return (this.#slots.get(partition) ?? this.#load(partition)).shard ?? KafkaError.COORDINATOR_LOAD_IN_PROGRESS
+    return this.#shards.now(partitionOfGroup(transactionalId, statePartitions.count))
   }
 
   #shardOf(transactionalId: string): TransactionShard | Promise<TransactionShard | number> {
-    return this.#shard(partitionOfGroup(transactionalId, this.#options.statePartitions.count))
-  }
-
-  /** The loaded shard at once, else after loading, which is waited for within a bound; or an error code. */
-  #shard(partition: number): TransactionShard | Promise<TransactionShard | number> {
-    if (this.#stopped) return Promise.resolve(KafkaError.NOT_COORDINATOR)
-    const { shard, loading } = this.#slots.get(partition) ?? this.#load(partition)
-    if (shard !== null) return shard
-    return new Promise((resolve) => {
-      const timer = this.#options.env.clock.schedule(LOAD_WAIT_MS, () => resolve(KafkaError.COORDINATOR_LOAD_IN_PROGRESS))
-      void loading.then((result) => {
-        timer.cancel()
-        resolve(result)
-      })
-    })
-  }
-
-  #load(partition: number): Slot {
-    const slot: Slot = { shard: null, loading: this.#openShard(partition) }
-    this.#slots.set(partition, slot)
-    void slot.loading.then((result) => {
-      if (this.#slots.get(partition) !== slot) return
-      if (typeof result === 'number') this.#slots.delete(partition)
-      else slot.shard = result
-    })
-    return slot
+    return this.#shards.at(partitionOfGroup(transactionalId, this.#options.statePartitions.count))
   }
 
   async #openShard(partition: number): Promise<TransactionShard | number> {
@@ -205,8 +169,8 @@ export class TransactionCoordinator {
         nextProducerId,
         onLost: () => this.#lose(partition),
       })
-      await shard.load(() => !this.#stopped)
-      return this.#stopped ? KafkaError.NOT_COORDINATOR : shard
+      await shard.load(() => !this.#shards.isStopped)
+      return this.#shards.isStopped ? KafkaError.NOT_COORDINATOR : shard
     } catch (error) {
       log.warn({ partition, err: error }, 'a partition of __transaction_state could not be loaded')
       return KafkaError.COORDINATOR_NOT_AVAILABLE
@@ -215,7 +179,7 @@ export class TransactionCoordinator {
 
   /** The partition is led by somebody else now, or gone: clients are to find the new coordinator. */
   #lose(partition: number): void {
-    this.#slots.delete(partition)
+    this.#shards.drop(partition)
     this.#options.log.warn({ partition }, 'a partition of __transaction_state is no longer ours')
   }
 
@@ -224,11 +188,10 @@ export class TransactionCoordinator {
     const { statePartitions, env } = this.#options
     let next = 0
     const worker = async (): Promise<void> => {
-      while (next < statePartitions.count && !this.#stopped) {
+      while (next < statePartitions.count && !this.#shards.isStopped) {
         const partition = next++
         for (;;) {
-          const { loading } = this.#slots.get(partition) ?? this.#load(partition)
-          if (typeof (await loading) !== 'number' || this.#stopped) break
+          if (typeof (await this.#shards.whenLoaded(partition)) !== 'number' || this.#shards.isStopped) break
           await env.clock.sleep(LOAD_RETRY_MS)
         }
       }
@@ -240,8 +203,8 @@ export class TransactionCoordinator {
     const { clock } = this.#options.env
     const index = this.#timers.length
     const tick = (): void => {
-      if (this.#stopped) return
-      for (const { shard } of this.#slots.values()) if (shard !== null) visit(shard)
+      if (this.#shards.isStopped) return
+      for (const shard of this.#shards) visit(shard)
       this.#timers[index] = clock.schedule(intervalMs, tick)
     }
     this.#timers[index] = clock.schedule(intervalMs, tick)

@@ -2,17 +2,15 @@
  * One partition of `__transaction_state` as the coordinator uses it. A record is in the lane when `append` returns: whatever is appended after it,
  * to whichever partition, is durable only if the record is. So nothing but the answers to clients has to wait.
  */
-import { attributes, isControl, iterateBatches, lastOffset } from '../../protocol/records/batch.ts'
+import { attributes, isControl } from '../../protocol/records/batch.ts'
 import { encodeBatch } from '../../protocol/records/encoder.ts'
 import { RecordCursor } from '../../protocol/records/record.ts'
 import type { Env } from '../../storage/env.ts'
 import type { PartitionLog } from '../../storage/partition/types.ts'
 import type { Offset } from '../../storage/types.ts'
+import { readLog } from '../cluster/read-log.ts'
 import type { RecordBytes } from '../groups/records.ts'
 
-/** How often an unavailable store is asked again while loading, and how long to wait in between. */
-const READ_TRIES_MAX = 20
-const READ_RETRY_MS = 250
 const READ_BYTES_MAX = 5 * 1024 * 1024
 
 export type TransactionAppend =
@@ -68,34 +66,11 @@ export class TransactionLog {
    * @throws Error when the partition cannot be read (another leader, a store that stays away)
    */
   async read(visit: (cursor: RecordCursor) => void): Promise<void> {
-    const log = this.#log
     const cursor = new RecordCursor()
-    let next = log.logStartOffset
-    let tries = 0
-    while (next < log.highWatermark) {
-      const outcome = await log.read({ fromOffset: next, maxBytes: READ_BYTES_MAX, atLeastOne: true, isolation: 'readUncommitted' })
-      if (outcome.kind === 'unavailable' && ++tries < READ_TRIES_MAX) {
-        await this.#env.clock.sleep(READ_RETRY_MS)
-        continue
-      }
-      if (outcome.kind === 'outOfRange' && next < log.logStartOffset) {
-        next = log.logStartOffset
-        continue
-      }
-      if (outcome.kind !== 'records') throw new Error(`partition ${log.partition} of __transaction_state cannot be read at ${next}: ${outcome.kind}`)
-      tries = 0
-      const before = next
-      for (const chunk of outcome.chunks) {
-        for (const { start } of iterateBatches(chunk)) {
-          if (!isControl(attributes(chunk, start))) {
-            cursor.reset(chunk, start)
-            while (cursor.next()) if (cursor.offset >= next) visit(cursor)
-          }
-          next = Math.max(next, lastOffset(chunk, start) + 1)
-        }
-      }
-      // Nothing but a gap up to the high watermark is left.
-      if (next === before) break
-    }
+    await readLog(this.#log, this.#env.clock, 0, READ_BYTES_MAX, (chunk, start, from) => {
+      if (isControl(attributes(chunk, start))) return
+      cursor.reset(chunk, start)
+      while (cursor.next()) if (cursor.offset >= from) visit(cursor)
+    })
   }
 }
