@@ -9,7 +9,7 @@ import { BatchBuilder } from '../../protocol/records/encoder.ts'
 import type { BatchOptions } from '../../protocol/records/encoder.ts'
 import { RecordCursor } from '../../protocol/records/record.ts'
 import type { Env, Timer } from '../../storage/env.ts'
-import type { AppendOutcome, PartitionLog, TransactionMarker } from '../../storage/partition/types.ts'
+import type { MarkerAppend, PartitionLog, TransactionMarker } from '../../storage/partition/types.ts'
 import { assertNever } from '../../storage/types.ts'
 import { readLog } from '../cluster/read-log.ts'
 import type { RecordBytes } from './records.ts'
@@ -225,7 +225,7 @@ export class RecordLog {
     this.#follow(this.#options.log.append(batch, { origin: 'broker' }), members)
   }
 
-  #follow(outcome: AppendOutcome, members: readonly Pending[]): void {
+  #follow(outcome: MarkerAppend, members: readonly Pending[]): void {
     const { log } = this.#options
     switch (outcome.kind) {
       case 'appended':
@@ -248,6 +248,9 @@ export class RecordLog {
         return
       case 'staleProducerEpoch':
         for (const pending of members) this.#fail(pending, KafkaError.INVALID_PRODUCER_EPOCH)
+        return
+      case 'staleCoordinatorEpoch':
+        for (const pending of members) this.#fail(pending, KafkaError.TRANSACTION_COORDINATOR_FENCED)
         return
       case 'invalidTransactionState':
         for (const pending of members) this.#fail(pending, KafkaError.INVALID_TXN_STATE)

@@ -29,6 +29,8 @@ export function writeMarker(targets: MarkerTargets, topic: string, partition: nu
       return { kind: 'appended', log, lastOffset: outcome.lastOffset }
     case 'staleProducerEpoch':
       return needless(KafkaError.INVALID_PRODUCER_EPOCH, outcome.reason)
+    case 'staleCoordinatorEpoch':
+      return needless(KafkaError.TRANSACTION_COORDINATOR_FENCED, outcome.reason)
     case 'deleted':
       return needless(KafkaError.UNKNOWN_TOPIC_OR_PARTITION, 'the topic was deleted')
     case 'notLeader':

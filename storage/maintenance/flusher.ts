@@ -16,6 +16,7 @@ import type { ObjectStore } from '../objects/object-store.ts'
 import { StoreError } from '../objects/object-store.ts'
 import type { EncodedFile, ProducerRange } from '../parquet/encode.ts'
 import type { ParquetCodec } from '../parquet/parquet-codec.ts'
+import { release } from '../parquet/release.ts'
 import { dataFilePath } from '../paths.ts'
 import { LaneObjectMissingError } from '../lane/read-batches.ts'
 import type { LaneRef } from '../lane/types.ts'
@@ -90,6 +91,8 @@ const EARLY_PER_SECOND = 8
 const REPLANS_MAX = 8
 /** Batches of one commit, about: its files are held in memory whole. What is left follows in the next commit. */
 const COMMIT_BYTES_MAX = 32 * 1024 * 1024
+/** A commit of so many times as much, for a transaction that is larger, does not keep its files until it is through. */
+const KEPT_COMMITS_MAX = 2
 /** How often data files that vanish are written again before the flush is given up until the next try. */
 const REWRITES_MAX = 3
 
@@ -310,7 +313,7 @@ export class Flusher {
           const rows = files.reduce((sum, file) => sum + file.rows, 0)
           const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
           this.#deps.observer.flushed(topic.name, { rows, bytes, millis: this.#now() - startedMs, version: outcome.version })
-          this.#deps.committed(topic, files.map(({ path, encoded }) => ({ path, parquet: encoded.parquet! })))
+          this.#deps.committed(topic, files.flatMap(({ path, encoded: { parquet } }) => (parquet === null ? [] : [{ path, parquet }])))
           return 0
         }
         case 'already-applied':
@@ -412,10 +415,10 @@ export class Flusher {
           const lost = verified.paths.join(', ')
           if (attempt > REWRITES_MAX) throw new Error(`somebody deletes data files of commit ${version} as often as they are written: ${lost}`)
           this.#deps.observer.trouble(topic.name, `data files of commit ${version} are gone from the store and are written again: ${lost}`)
-          for (const { path, encoded } of files) {
-            if (!verified.paths.includes(encodePath(path)) || encoded.parquet === null) continue
-            const body = encoded.parquet
-            await this.#insist(topic, 'a data file could not be written again yet', () => this.#deps.store.put(`${topic.table.location}/${path}`, body))
+          for (const file of files) {
+            if (!verified.paths.includes(encodePath(file.path))) continue
+            const body = file.encoded.parquet ?? (await this.#remake(file))
+            await this.#insist(topic, 'a data file could not be written again yet', () => this.#deps.store.put(`${topic.table.location}/${file.path}`, body))
           }
           break
         }
@@ -431,37 +434,23 @@ export class Flusher {
     const queue = [...runs]
     const bytes = new RunBatches(runs.map(({ run }) => run), this.#deps.env.clock, this.#deps.readLane)
     const paced = runs.length > PROMPT_FILES_MAX ? new PacedPuts(this.#deps.env.clock, FILES_AT_ONCE_OF_MANY) : null
+    const keeps = runs.reduce((sum, { run }) => sum + run.bytes, 0) <= KEPT_COMMITS_MAX * commitBytesMax(topic)
     let unencoded = runs.length
     const lane = async (): Promise<void> => {
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
         const file = await this.#writeRun(topic, next, bytes, paced, () => {
           if (--unencoded === 0) encoded?.()
         })
-        if (file !== null) files.push(file)
+        if (file !== null) files.push(keeps ? file : givenBack(file))
       }
     }
     await Promise.all(Array.from({ length: Math.min(paced === null ? FILES_AT_ONCE : FILES_AT_ONCE_OF_MANY, runs.length) }, lane))
     return files
   }
 
-  async #writeRun(topic: FlushableTopic, { log, run }: PlannedRun, bytes: RunBatches, paced: PacedPuts | null, done: () => void): Promise<WrittenFile | null> {
-    await this.#encodes.enter()
-    let runBytes: RunBytes
-    let encoded: EncodedFile
-    try {
-      runBytes = await bytes.of(run)
-      encoded = await this.#deps.workers.encode({
-        partition: log.partition,
-        batches: runBytes.batches,
-        prompt: paced === null,
-        fromOffset: run.fromOffset,
-        endOffset: run.endOffset,
-        ...(run.aborted.length > 0 && { skipProducerRanges: run.aborted.map(rangeOf) }),
-        compression: this.#deps.options.parquetCompression,
-      })
-    } finally {
-      this.#encodes.leave()
-    }
+  async #writeRun(topic: FlushableTopic, planned: PlannedRun, bytes: RunBatches, paced: PacedPuts | null, done: () => void): Promise<WrittenFile | null> {
+    const { log, run } = planned
+    const { encoded, runBytes } = await this.#encode(planned, bytes, paced === null)
     done()
     for (const bad of encoded.unreadable) await this.#quarantine(topic, log.partition, run, runBytes.batches, bad)
     releaseAll(runBytes.held)
@@ -470,7 +459,34 @@ export class Flusher {
     const body = encoded.parquet
     const put = (): Promise<void> => this.#deps.store.put(`${topic.table.location}/${path}`, body)
     await (paced === null ? put() : paced.run(put))
-    return { path, partition: log.partition, bytes: bodyBytes(encoded.parquet), rows: encoded.rows, encoded }
+    return { path, planned, bytes: bodyBytes(body), rows: encoded.rows, encoded }
+  }
+
+  async #encode({ log, run }: PlannedRun, bytes: RunBatches, prompt: boolean): Promise<{ readonly encoded: EncodedFile; readonly runBytes: RunBytes }> {
+    await this.#encodes.enter()
+    try {
+      const runBytes = await bytes.of(run)
+      const encoded = await this.#deps.workers.encode({
+        partition: log.partition,
+        batches: runBytes.batches,
+        prompt,
+        fromOffset: run.fromOffset,
+        endOffset: run.endOffset,
+        ...(run.aborted.length > 0 && { skipProducerRanges: run.aborted.map(rangeOf) }),
+        compression: this.#deps.options.parquetCompression,
+      })
+      return { encoded, runBytes }
+    } finally {
+      this.#encodes.leave()
+    }
+  }
+
+  /** The same bytes again, of a file that was not kept. */
+  async #remake({ planned, bytes, path }: WrittenFile): Promise<readonly Uint8Array[]> {
+    const { encoded, runBytes } = await this.#encode(planned, new RunBatches([planned.run], this.#deps.env.clock, this.#deps.readLane), true)
+    releaseAll(runBytes.held)
+    if (encoded.parquet === null || bodyBytes(encoded.parquet) !== bytes) throw new Error(`${path} cannot be made again as it was`)
+    return encoded.parquet
   }
 
   /** A batch whose checksum is right but whose inside is not: kept for people under `quarantine/`, left out of the table, never in the way. */
@@ -497,10 +513,17 @@ interface PlannedRun {
 
 interface WrittenFile {
   readonly path: string
-  readonly partition: number
+  readonly planned: PlannedRun
   readonly bytes: number
   readonly rows: number
+  /** `parquet` is null where its memory was given back. */
   readonly encoded: EncodedFile
+}
+
+/** Its bytes are on the store, and can be made again as long as the lanes have the batches. */
+function givenBack(file: WrittenFile): WrittenFile {
+  for (const piece of file.encoded.parquet ?? []) release(piece)
+  return { ...file, encoded: { ...file.encoded, parquet: null } }
 }
 
 /** One flush an interval on average, and never more than one ahead of that. */
@@ -606,7 +629,7 @@ function changeOf(runs: readonly PlannedRun[], files: readonly WrittenFile[], to
   const ends = new Map(runs.map(({ log, run }) => [log, run.endOffset]))
   const adds: AddFile[] = files.map((file) => ({
     path: encodePath(file.path),
-    partitionValues: { partition: String(file.partition) },
+    partitionValues: { partition: String(file.planned.log.partition) },
     size: file.bytes,
     modificationTime: nowMs,
     dataChange: true,

@@ -35,6 +35,7 @@ import type {
   AppendOutcome,
   DurableOutcome,
   EpochEnd,
+  MarkerAppend,
   OffsetAndTimestamp,
   PartitionLog,
   ReadOutcome,
@@ -281,11 +282,15 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
     return { kind: 'appended', baseOffset, lastOffset, logAppendTimeMs }
   }
 
-  appendMarker({ producerId, producerEpoch, coordinatorEpoch, committed }: TransactionMarker): AppendOutcome {
+  appendMarker({ producerId, producerEpoch, coordinatorEpoch, committed, bumpsEpoch }: TransactionMarker): MarkerAppend {
     if (this.#state !== 'open') return { kind: this.#state }
-    const known = this.#producers.epochOf(producerId)
-    if (known !== null && producerEpoch < known) {
-      return { kind: 'staleProducerEpoch', reason: `a marker of producer ${producerId} has epoch ${producerEpoch}, epoch ${known} is current` }
+    const known = this.#producers.epochsOf(producerId)
+    const epochMin = known.producerEpoch + (bumpsEpoch === true && this.openTransaction(producerId) !== null ? 1 : 0)
+    if (producerEpoch < epochMin) {
+      return { kind: 'staleProducerEpoch', reason: `a marker of producer ${producerId} has epoch ${producerEpoch}, epoch ${known.producerEpoch} is current` }
+    }
+    if (coordinatorEpoch < known.coordinatorEpoch) {
+      return { kind: 'staleCoordinatorEpoch', reason: `a marker comes from coordinator epoch ${coordinatorEpoch}, ${known.coordinatorEpoch} is current` }
     }
     const offset = this.#logEnd
     const nowMs = this.#host.env.clock.now()

@@ -68,8 +68,10 @@ export class ProducerState {
     return this.#producers.size
   }
 
-  epochOf(producerId: number): number | null {
-    return this.#producers.get(producerId)?.epoch ?? null
+  /** -1 where there are none. */
+  epochsOf(producerId: number): { readonly producerEpoch: number; readonly coordinatorEpoch: number } {
+    const known = this.#producers.get(producerId)
+    return { producerEpoch: known?.epoch ?? -1, coordinatorEpoch: known?.coordinatorEpoch ?? -1 }
   }
 
   /** Judges a batch that carries a producer id, without remembering it. One of a coordinator has no sequence, and only its epoch is judged. */

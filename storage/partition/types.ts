@@ -77,7 +77,14 @@ export interface TransactionMarker {
   readonly producerEpoch: number
   readonly coordinatorEpoch: number
   readonly committed: boolean
+  /** The producer gets another epoch with every end (KIP-890): a marker whose epoch is not above that of what it would end is late. */
+  readonly bumpsEpoch?: boolean
 }
+
+export type MarkerAppend =
+  | AppendOutcome
+  /** A later coordinator has ended a transaction of the producer. */
+  | { readonly kind: 'staleCoordinatorEpoch'; readonly reason: string }
 
 /** A transaction whose records consumers that read committed ones pass over (Fetch, AbortedTransactions). */
 export interface AbortedTransaction {
@@ -154,7 +161,7 @@ export interface PartitionLog {
    * Ends the transaction that a producer has open here, with a control batch; where none is open, the marker is appended all the same and fences
    * older epochs of the producer. `staleProducerEpoch` where a newer epoch is known.
    */
-  appendMarker(marker: TransactionMarker): AppendOutcome
+  appendMarker(marker: TransactionMarker): MarkerAppend
   /** Where the transaction began that this producer has open, as of everything accepted; null where it has none. */
   openTransaction(producerId: number): Offset | null
   /** Calls back once everything up to and including `lastOffset` is durable, in offset order (P1). May call at once. */

@@ -23,9 +23,10 @@ const location = 'topics/t'
 interface Settings {
   readonly workers?: ParquetCodec
   readonly cacheBytes?: number
+  readonly flushBytes?: number
 }
 
-async function startEngine(store: ObjectStore, troubles: string[] = [], { workers = parquet, cacheBytes = 0 }: Settings = {}): Promise<StorageEngine> {
+async function startEngine(store: ObjectStore, troubles: string[] = [], { workers = parquet, cacheBytes = 0, flushBytes = logConfig.flushBytes }: Settings = {}): Promise<StorageEngine> {
   const journal = await Journal.open(store, realEnv)
   const engine = await StorageEngine.start(
     {
@@ -35,7 +36,7 @@ async function startEngine(store: ObjectStore, troubles: string[] = [], { worker
       workers,
       checkpoints: new InlineCheckpointEngine(),
       coldReads: (tableOf) => new TableReads({ store, parquet, tableOf, options: { cacheBytes: 1 << 20, compressionOf: () => 'none' } }),
-      configOf: () => logConfig,
+      configOf: () => ({ ...logConfig, flushBytes }),
       options: {
         nodeId: 0,
         lane: { lingerMs: 0, inflightMax: 2, segmentBytesMax: 1 << 20, bufferBytesMax: 1 << 22 },
@@ -108,6 +109,32 @@ test('data files that a careless VACUUM took before their commit are written aga
   assert.ok(troubles.some((message) => message.includes('are gone from the store and are written again')), troubles.join('\n'))
   const { batches } = await parquet.decode({ file: (await store.get(files[0]!))!, fromOffset: 0, maxBytes: 1 << 20 })
   assert.equal(batches.at(-1)?.lastOffset, 1)
+  await engine.close(1000)
+})
+
+test('a transaction that is larger than a commit is one, in several files that are not kept and can be made again', async () => {
+  const store = new MemoryStore({ clock: realEnv.clock })
+  const troubles: string[] = []
+  const engine = await startEngine(withVacuum(store, 2), troubles, { flushBytes: 1000 })
+  const log = engine.partition(TOPIC, 0)!
+  const values = Array.from({ length: 12 }, (_, i) => `${i}`.padEnd(400, 'x'))
+  for (const [baseSequence, value] of values.entries()) {
+    const records = [{ timestamp: 1, key: null, value: Buffer.from(value) }]
+    assert.equal(log.append(encodeBatch({ baseOffset: 0, producerId: 1, producerEpoch: 0, baseSequence, transactional: true, records }), { origin: 'client' }).kind, 'appended')
+  }
+  assert.equal(log.appendMarker({ producerId: 1, producerEpoch: 0, coordinatorEpoch: 0, committed: true }).kind, 'appended')
+  await eventually('the flush', () => log.flushedOffset === values.length + 1)
+  assert.ok(troubles.some((message) => message.includes('are gone from the store and are written again')), troubles.join('\n'))
+  const commits = (await store.list(`${location}/_delta_log/`)).map(({ key }) => key)
+  assert.equal(commits.length, 2, 'the one that creates the table, and one more')
+  const files = (await store.list(`${location}/partition=0/`)).map(({ key }) => key)
+  assert.ok(files.length > 4, String(files.length))
+  const found: string[] = []
+  for (const file of files) {
+    const { batches } = await parquet.decode({ file: (await store.get(file))!, fromOffset: 0, maxBytes: 1 << 20 })
+    found.push(...batches.flatMap(({ bytes }) => recordsOf(bytes)).map(({ value }) => Buffer.from(value!).toString()))
+  }
+  assert.deepEqual(found.sort(), values.toSorted())
   await engine.close(1000)
 })
 

@@ -153,6 +153,26 @@ describe('a marker', () => {
     assert.equal(append(next, transactional(1, 1)).kind, 'staleProducerEpoch', 'after a recovery too')
   })
 
+  it('that bumps the epoch ends nothing with an epoch that is not above, and does no harm where there is nothing to end', () => {
+    const log = openLog(new TestHost())
+    const marker = { producerId: 1, coordinatorEpoch: 9, committed: true, bumpsEpoch: true }
+    append(log, transactional(1, 0, 1, 4))
+    assert.equal(log.appendMarker({ ...marker, producerEpoch: 4 }).kind, 'staleProducerEpoch')
+    assert.equal(log.openTransaction(1), 0)
+    assert.equal(log.appendMarker({ ...marker, producerEpoch: 5 }).kind, 'appended')
+    assert.equal(log.appendMarker({ ...marker, producerEpoch: 5 }).kind, 'appended', 'again')
+    assert.equal(log.appendMarker({ ...marker, producerEpoch: 4 }).kind, 'staleProducerEpoch')
+  })
+
+  it('of a coordinator that was replaced is refused', () => {
+    const log = openLog(new TestHost())
+    append(log, transactional(1, 0))
+    end(log, 1, true)
+    assert.equal(log.appendMarker({ producerId: 1, producerEpoch: 0, coordinatorEpoch: 8, committed: true }).kind, 'staleCoordinatorEpoch')
+    assert.equal(log.appendMarker({ producerId: 2, producerEpoch: 0, coordinatorEpoch: 8, committed: true }).kind, 'appended', 'it has ended nothing of this one')
+    assert.equal(log.appendMarker({ producerId: 1, producerEpoch: 0, coordinatorEpoch: 9, committed: true }).kind, 'appended')
+  })
+
   it('leaves the sequences of its epoch as they are', () => {
     const log = openLog(new TestHost())
     append(log, transactional(1, 0, 2))
