@@ -2,8 +2,11 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.compress.Compression;
@@ -13,6 +16,7 @@ import org.apache.kafka.common.protocol.ApiMessage;
 import org.apache.kafka.common.record.internal.MemoryRecords;
 import org.apache.kafka.common.record.internal.Record;
 import org.apache.kafka.common.record.internal.SimpleRecord;
+import org.apache.kafka.common.requests.FetchMetadata;
 
 /** The broker under test, and what cases need of it beside what they test. */
 final class Bench {
@@ -109,7 +113,11 @@ final class Bench {
 
     /** Produces to partition 0 and gives the base offset. */
     long produce(Uuid topicId, MemoryRecords records) throws IOException {
-        ProduceRequestData request = new ProduceRequestData().setAcks((short) -1).setTimeoutMs(30_000);
+        return produce(topicId, null, records);
+    }
+
+    long produce(Uuid topicId, String transactionalId, MemoryRecords records) throws IOException {
+        ProduceRequestData request = new ProduceRequestData().setAcks((short) -1).setTimeoutMs(30_000).setTransactionalId(transactionalId);
         ProduceRequestData.TopicProduceData data = new ProduceRequestData.TopicProduceData().setTopicId(topicId);
         data.partitionData().add(new ProduceRequestData.PartitionProduceData().setIndex(0).setRecords(records));
         request.topicData().add(data);
@@ -133,6 +141,51 @@ final class Bench {
                 record.ensureValid();
                 Check.equal("offset", offset++, record.offset());
                 values.add(text(record.value()));
+            }
+        }
+        return values;
+    }
+
+    /** What partition 0 holds from an offset on; of a reader of committed records up to the last stable offset. */
+    FetchResponseData.PartitionData fetch(Uuid topicId, long offset, boolean committed) throws IOException {
+        FetchRequestData request = new FetchRequestData().setMaxWaitMs(1).setMinBytes(1).setMaxBytes(1 << 20).setSessionEpoch(FetchMetadata.FINAL_EPOCH)
+            .setIsolationLevel((byte) (committed ? 1 : 0));
+        FetchRequestData.FetchTopic asked = new FetchRequestData.FetchTopic().setTopicId(topicId);
+        asked.partitions().add(new FetchRequestData.FetchPartition().setPartition(0).setFetchOffset(offset).setPartitionMaxBytes(1 << 20));
+        request.topics().add(asked);
+        FetchResponseData response = ask(ApiKeys.FETCH, request);
+        FetchResponseData.PartitionData partition = Check.only("Fetch", Check.only("Fetch", response.responses()).partitions());
+        Check.fine("Fetch", partition.errorCode());
+        return partition;
+    }
+
+    /** The values of partition 0 for a consumer that reads committed records. */
+    List<String> committed(Uuid topicId) throws IOException {
+        List<String> values = new ArrayList<>();
+        for (long offset = 0; ; ) {
+            FetchResponseData.PartitionData partition = fetch(topicId, offset, true);
+            values.addAll(committed(partition));
+            long before = offset;
+            for (var batch : ((MemoryRecords) partition.records()).batches()) offset = batch.nextOffset();
+            Check.that("records before the last stable offset", offset > before || offset >= partition.lastStableOffset());
+            if (offset >= partition.lastStableOffset()) return values;
+        }
+    }
+
+    /** What a fetch gave, without the records of transactions that aborted: the broker names them, and where the first of their records is. */
+    static List<String> committed(FetchResponseData.PartitionData partition) {
+        Iterator<FetchResponseData.AbortedTransaction> transactions = partition.abortedTransactions().iterator();
+        FetchResponseData.AbortedTransaction next = transactions.hasNext() ? transactions.next() : null;
+        Set<Long> aborted = new HashSet<>();
+        List<String> values = new ArrayList<>();
+        for (var batch : ((MemoryRecords) partition.records()).batches()) {
+            batch.ensureValid();
+            for (; next != null && next.firstOffset() <= batch.lastOffset(); next = transactions.hasNext() ? transactions.next() : null) {
+                aborted.add(next.producerId());
+            }
+            if (batch.isControlBatch()) aborted.remove(batch.producerId());
+            else if (!batch.isTransactional() || !aborted.contains(batch.producerId())) {
+                for (Record record : batch) values.add(text(record.value()));
             }
         }
         return values;

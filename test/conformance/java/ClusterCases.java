@@ -13,7 +13,7 @@ import org.apache.kafka.shaded.io.opentelemetry.proto.metrics.v1.NumberDataPoint
 import org.apache.kafka.shaded.io.opentelemetry.proto.metrics.v1.ResourceMetrics;
 import org.apache.kafka.shaded.io.opentelemetry.proto.metrics.v1.ScopeMetrics;
 
-/** The broker and its cluster: versions, features, quorum, ACLs, transactions as admin tools see them, telemetry of clients. */
+/** The broker and its cluster: versions, features, quorum, ACLs, telemetry of clients. */
 final class ClusterCases {
     private static final byte ANY = 1;
 
@@ -27,8 +27,6 @@ final class ClusterCases {
         cases.put(ApiKeys.DESCRIBE_ACLS, ClusterCases::describeAcls);
         cases.put(ApiKeys.CREATE_ACLS, ClusterCases::createAcls);
         cases.put(ApiKeys.DELETE_ACLS, ClusterCases::deleteAcls);
-        cases.put(ApiKeys.DESCRIBE_TRANSACTIONS, ClusterCases::describeTransactions);
-        cases.put(ApiKeys.LIST_TRANSACTIONS, ClusterCases::listTransactions);
         cases.put(ApiKeys.GET_TELEMETRY_SUBSCRIPTIONS, ClusterCases::getTelemetrySubscriptions);
         cases.put(ApiKeys.PUSH_TELEMETRY, ClusterCases::pushTelemetry);
     }
@@ -146,32 +144,6 @@ final class ClusterCases {
         DeleteAclsResponseData response = bench.ask(ApiKeys.DELETE_ACLS, version, request);
         Check.error("without an authorizer", Errors.SECURITY_DISABLED, Check.only("results", response.filterResults()).errorCode());
         return "SECURITY_DISABLED, as by a Kafka without an authorizer";
-    }
-
-    // ---- transactions, as tools see them -----------------------------------------------------------------------------------------------
-
-    private static String describeTransactions(Bench bench, short version) throws Exception {
-        DescribeTransactionsRequestData request = new DescribeTransactionsRequestData().setTransactionalIds(List.of("every-unknown"));
-        DescribeTransactionsResponseData response = bench.ask(ApiKeys.DESCRIBE_TRANSACTIONS, version, request);
-        var state = Check.only("transactions", response.transactionStates());
-        Check.equal("transactional id", "every-unknown", state.transactionalId());
-        Check.error("an unknown id", Errors.TRANSACTIONAL_ID_NOT_FOUND, state.errorCode());
-        return "an unknown id";
-    }
-
-    private static String listTransactions(Bench bench, short version) throws Exception {
-        ListTransactionsRequestData request = new ListTransactionsRequestData().setStateFilters(List.of("Ongoing", "no such"));
-        if (version >= 1) request.setDurationFilter(0);
-        if (version >= 2) request.setTransactionalIdPattern("every-.*");
-        ListTransactionsResponseData response = bench.ask(ApiKeys.LIST_TRANSACTIONS, version, request);
-        Check.fine("ListTransactions", response.errorCode());
-        Check.equal("unknown states", List.of("no such"), response.unknownStateFilters());
-        Check.equal("transactions", List.of(), response.transactionStates());
-        if (version >= 2) {
-            ListTransactionsResponseData refused = bench.ask(ApiKeys.LIST_TRANSACTIONS, version, request.duplicate().setTransactionalIdPattern("("));
-            Check.error("a bad pattern", Errors.INVALID_REGULAR_EXPRESSION, refused.errorCode());
-        }
-        return "none; an unknown state is named" + (version >= 2 ? ", a bad pattern refused" : "");
     }
 
     // ---- telemetry of clients (KIP-714) -------------------------------------------------------------------------------------------------

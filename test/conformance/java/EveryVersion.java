@@ -22,6 +22,7 @@ public final class EveryVersion {
         ConfigCases.addTo(CASES);
         GroupCases.addTo(CASES);
         ConsumerGroupCases.addTo(CASES);
+        TransactionCases.addTo(CASES);
         ClusterCases.addTo(CASES);
 
         int colon = args[0].lastIndexOf(':');

@@ -27,6 +27,7 @@ final class GroupCases {
             cases.put(api, (bench, version) -> flow(bench, api, version));
         }
         cases.put(ApiKeys.OFFSET_COMMIT, GroupCases::offsetCommit);
+        cases.put(ApiKeys.TXN_OFFSET_COMMIT, GroupCases::txnOffsetCommit);
         cases.put(ApiKeys.OFFSET_FETCH, GroupCases::offsetFetch);
         cases.put(ApiKeys.OFFSET_DELETE, GroupCases::offsetDelete);
         cases.put(ApiKeys.DESCRIBE_GROUPS, GroupCases::describeGroups);
@@ -250,8 +251,12 @@ final class GroupCases {
     }
 
     /** What is committed for partition 0, in the newest version. -1 where nothing is. */
-    private static OffsetFetchResponseData.OffsetFetchResponsePartitions fetched(Bench bench, String group, Uuid id) throws Exception {
-        OffsetFetchRequestData request = new OffsetFetchRequestData().setRequireStable(true);
+    static OffsetFetchResponseData.OffsetFetchResponsePartitions fetched(Bench bench, String group, Uuid id) throws Exception {
+        return fetched(bench, group, id, true);
+    }
+
+    private static OffsetFetchResponseData.OffsetFetchResponsePartitions fetched(Bench bench, String group, Uuid id, boolean stable) throws Exception {
+        OffsetFetchRequestData request = new OffsetFetchRequestData().setRequireStable(stable);
         var asked = new OffsetFetchRequestData.OffsetFetchRequestGroup().setGroupId(group);
         asked.setTopics(new ArrayList<>(List.of(new OffsetFetchRequestData.OffsetFetchRequestTopics().setTopicId(id).setPartitionIndexes(List.of(0)))));
         request.groups().add(asked);
@@ -281,6 +286,87 @@ final class GroupCases {
         return "with and without a group; wrong generation, member and topic refused";
     }
 
+    /** From version 5 on the offsets become part of the transaction by this; before, AddOffsetsToTxn says so first (KIP-890). */
+    private static String txnOffsetCommit(Bench bench, short version) throws Exception {
+        boolean adds = version >= 5;
+        Errors notPart = version < 4 ? Errors.INVALID_TXN_STATE : Errors.TRANSACTION_ABORTABLE;
+        String group = Bench.name(ApiKeys.TXN_OFFSET_COMMIT, version);
+        Uuid id = bench.createTopic(group, 1);
+        TransactionalProducer producer = TransactionalProducer.start(bench, group);
+        Check.equal("an unknown transactional id", Errors.INVALID_PRODUCER_ID_MAPPING,
+            committedInTransaction(bench, version, producer.with(group + "-unknown", producer.producerId, producer.epoch), group, group, 43));
+        if (!adds) {
+            Check.equal("before they are part of the transaction", notPart, committedInTransaction(bench, version, producer, group, group, 41));
+            producer.addOffsets(group);
+        }
+        Check.equal("in a transaction", Errors.NONE, committedInTransaction(bench, version, producer, group, group, 41));
+        Check.equal("state of the transaction", "Ongoing", producer.described().transactionState());
+        Check.error("while it is open", Errors.UNSTABLE_OFFSET_COMMIT, fetched(bench, group, id).errorCode());
+        Check.equal("offset, for who does not mind", -1L, fetched(bench, group, id, false).committedOffset());
+        producer.end(true);
+        var stored = fetched(bench, group, id);
+        Check.fine("after the commit", stored.errorCode());
+        Check.equal("offset", 41L, stored.committedOffset());
+        Check.equal("metadata", "note 41", stored.metadata());
+        if (version >= 2) Check.equal("leader epoch", 3, stored.committedLeaderEpoch());
+
+        if (!adds) producer.addOffsets(group);
+        Check.equal("in the next transaction", Errors.NONE, committedInTransaction(bench, version, producer, group, group, 42));
+        Check.equal("an unknown topic", Errors.UNKNOWN_TOPIC_OR_PARTITION, committedInTransaction(bench, version, producer, group, group + "-unknown", 42));
+        Check.equal("an epoch that is over", Errors.INVALID_PRODUCER_EPOCH,
+            committedInTransaction(bench, version, producer.with(group, producer.producerId, producer.epoch - 1), group, group, 43));
+        Check.equal("an unknown producer id", Errors.INVALID_PRODUCER_ID_MAPPING,
+            committedInTransaction(bench, version, producer.with(group, producer.producerId + 1_000_000, producer.epoch), group, group, 43));
+        producer.end(false);
+        Check.equal("offset after the abort", 41L, fetched(bench, group, id).committedOffset());
+        if (version >= 3) ofMember(bench, version, producer, id);
+        return "offsets that count once the transaction commits, and not if it aborts; unknown topics, ids and epochs refused"
+            + (version >= 3 ? ", generations and members too" : "");
+    }
+
+    /** Who consumes in a group says so, and is refused when it is no longer in it (KIP-447). */
+    private static void ofMember(Bench bench, short version, TransactionalProducer producer, Uuid id) throws Exception {
+        String topic = producer.transactionalId;
+        try (Member member = stable(bench, topic + "-members", ApiKeys.TXN_OFFSET_COMMIT, version)) {
+            producer.addOffsets(member.group);
+            Check.equal("in another generation", Errors.ILLEGAL_GENERATION,
+                committedInTransaction(bench, version, producer, member.group, 9, member.id, topic, 44));
+            Check.equal("as nobody", Errors.UNKNOWN_MEMBER_ID, committedInTransaction(bench, version, producer, member.group, 1, "nobody", topic, 44));
+            Check.equal("as a member", Errors.NONE, committedInTransaction(bench, version, producer, member.group, 1, member.id, topic, 44));
+            producer.end(true);
+            Check.equal("offset", 44L, fetched(bench, member.group, id).committedOffset());
+            Check.equal("leaving", Errors.NONE, member.leave());
+        }
+    }
+
+    /** Commits an offset of partition 0 within a transaction, for a group without members. */
+    static Errors committedInTransaction(Bench bench, short version, TransactionalProducer producer, String group, String topic, long offset) throws Exception {
+        return committedInTransaction(bench, version, producer, group, -1, "", topic, offset);
+    }
+
+    private static Errors committedInTransaction(Bench bench, short version, TransactionalProducer producer, String group, int generation, String member,
+                                                 String topic, long offset) throws Exception {
+        TxnOffsetCommitRequestData request = new TxnOffsetCommitRequestData().setTransactionalId(producer.transactionalId).setGroupId(group)
+            .setProducerId(producer.producerId).setProducerEpoch(producer.epoch);
+        if (version >= 3) request.setGenerationId(generation).setMemberId(member);
+        var partition = new TxnOffsetCommitRequestData.TxnOffsetCommitRequestPartition().setPartitionIndex(0).setCommittedOffset(offset)
+            .setCommittedMetadata("note " + offset);
+        if (version >= 2) partition.setCommittedLeaderEpoch(3);
+        request.topics().add(new TxnOffsetCommitRequestData.TxnOffsetCommitRequestTopic().setName(topic).setPartitions(List.of(partition)));
+        Errors[] error = new Errors[1];
+        Bench.eventually("a coordinator", () -> {
+            TxnOffsetCommitResponseData response = bench.ask(ApiKeys.TXN_OFFSET_COMMIT, version, request);
+            Check.equal("throttle time", 0, response.throttleTimeMs());
+            var answered = Check.only("topics", response.topics());
+            Check.equal("topic", topic, answered.name());
+            var answer = Check.only("partitions", answered.partitions());
+            Check.equal("partition", 0, answer.partitionIndex());
+            error[0] = Errors.forCode(answer.errorCode());
+            return !TransactionalProducer.isPassing(error[0]);
+        });
+        return error[0];
+    }
+
     private static String offsetFetch(Bench bench, short version) throws Exception {
         String group = Bench.name(ApiKeys.OFFSET_FETCH, version);
         Uuid id = bench.createTopic(group, 2);
@@ -306,7 +392,13 @@ final class GroupCases {
                     if (version >= 5) Check.equal("leader epoch", there ? 3 : -1, partition.committedLeaderEpoch());
                 }
             }
-            return version >= 2 ? "named partitions, and all" : "named partitions";
+            if (version >= 7) unstable(bench, group, id, request -> {
+                request.setGroupId(group).topics().add(new OffsetFetchRequestData.OffsetFetchRequestTopic().setName(group).setPartitionIndexes(List.of(0)));
+                OffsetFetchResponseData response = bench.ask(ApiKeys.OFFSET_FETCH, version, request);
+                var partition = Check.only("partitions", Check.only("topics", response.topics()).partitions());
+                return new Stored(Errors.forCode(partition.errorCode()), partition.committedOffset());
+            });
+            return (version >= 2 ? "named partitions, and all" : "named partitions") + (version >= 7 ? "; in an open transaction" : "");
         }
         OffsetFetchRequestData request = new OffsetFetchRequestData().setRequireStable(true);
         var named = new OffsetFetchRequestData.OffsetFetchRequestTopics().setPartitionIndexes(List.of(0, 1));
@@ -328,7 +420,31 @@ final class GroupCases {
         Check.equal("offset", 22L, second.committedOffset());
         Check.equal("metadata", "note 22", second.metadata());
         Check.equal("topics of an unknown group", 0, response.groups().get(2).topics().size());
-        return "three groups: named partitions, all, and an unknown group";
+        unstable(bench, group, id, asked -> {
+            var one = named.duplicate().setPartitionIndexes(List.of(0));
+            asked.groups().add(new OffsetFetchRequestData.OffsetFetchRequestGroup().setGroupId(group).setTopics(List.of(one)));
+            OffsetFetchResponseData answer = bench.ask(ApiKeys.OFFSET_FETCH, version, asked);
+            var partition = Check.only("partitions", Check.only("topics", Check.only("groups", answer.groups()).topics()).partitions());
+            return new Stored(Errors.forCode(partition.errorCode()), partition.committedOffset());
+        });
+        return "three groups: named partitions, all, and an unknown group; in an open transaction";
+    }
+
+    private record Stored(Errors error, long offset) {}
+
+    private interface Asker {
+        Stored ask(OffsetFetchRequestData request) throws Exception;
+    }
+
+    /** While a transaction is open that commits an offset, the one before it is not for those who ask for a stable one (KIP-447). */
+    private static void unstable(Bench bench, String group, Uuid id, Asker asker) throws Exception {
+        TransactionalProducer producer = TransactionalProducer.start(bench, group);
+        short commit = newest(bench, ApiKeys.TXN_OFFSET_COMMIT);
+        Check.equal("commit in a transaction", Errors.NONE, committedInTransaction(bench, commit, producer, group, group, 23));
+        Check.equal("a stable offset", new Stored(Errors.UNSTABLE_OFFSET_COMMIT, -1), asker.ask(new OffsetFetchRequestData().setRequireStable(true)));
+        Check.equal("the offset before", new Stored(Errors.NONE, 21), asker.ask(new OffsetFetchRequestData()));
+        producer.end(true);
+        Check.equal("the offset after", new Stored(Errors.NONE, 23), asker.ask(new OffsetFetchRequestData().setRequireStable(true)));
     }
 
     private static String offsetDelete(Bench bench, short version) throws Exception {
@@ -431,7 +547,7 @@ final class GroupCases {
     }
 
     private static String findCoordinator(Bench bench, short version) throws Exception {
-        byte group = 0, unknownType = 99;
+        byte group = 0, transaction = 1, unknownType = 99;
         if (version < 4) {
             FindCoordinatorRequestData request = new FindCoordinatorRequestData().setKey("g");
             FindCoordinatorResponseData response = bench.ask(ApiKeys.FIND_COORDINATOR, version, request);
@@ -439,21 +555,26 @@ final class GroupCases {
             Check.equal("node", bench.nodeId(), response.nodeId());
             Check.equal("port", bench.port, response.port());
             if (version >= 1) {
+                FindCoordinatorResponseData ofTransaction = bench.ask(ApiKeys.FIND_COORDINATOR, version, request.duplicate().setKeyType(transaction));
+                Check.fine("FindCoordinator of a transactional id", ofTransaction.errorCode());
+                Check.equal("node", bench.nodeId(), ofTransaction.nodeId());
                 FindCoordinatorResponseData refused = bench.ask(ApiKeys.FIND_COORDINATOR, version, request.setKeyType(unknownType));
                 Check.error("an unknown type of key", Errors.INVALID_REQUEST, refused.errorCode());
             }
-            return "the coordinator of a group";
+            return "the coordinator of a group" + (version >= 1 ? " and of a transactional id" : "");
         }
-        FindCoordinatorRequestData request = new FindCoordinatorRequestData().setKeyType(group).setCoordinatorKeys(List.of("g", "h"));
-        FindCoordinatorResponseData response = bench.ask(ApiKeys.FIND_COORDINATOR, version, request);
-        Check.equal("keys", Set.of("g", "h"), response.coordinators().stream().map(each -> each.key()).collect(Collectors.toSet()));
-        for (var found : response.coordinators()) {
-            Check.fine(found.key(), found.errorCode());
-            Check.equal("node", bench.nodeId(), found.nodeId());
-            Check.equal("port", bench.port, found.port());
+        FindCoordinatorRequestData request = new FindCoordinatorRequestData().setCoordinatorKeys(List.of("g", "h"));
+        for (byte type : new byte[] {group, transaction}) {
+            FindCoordinatorResponseData response = bench.ask(ApiKeys.FIND_COORDINATOR, version, request.duplicate().setKeyType(type));
+            Check.equal("keys", Set.of("g", "h"), response.coordinators().stream().map(each -> each.key()).collect(Collectors.toSet()));
+            for (var found : response.coordinators()) {
+                Check.fine(found.key(), found.errorCode());
+                Check.equal("node", bench.nodeId(), found.nodeId());
+                Check.equal("port", bench.port, found.port());
+            }
         }
         FindCoordinatorResponseData refused = bench.ask(ApiKeys.FIND_COORDINATOR, version, request.duplicate().setKeyType(unknownType));
         for (var found : refused.coordinators()) Check.error("an unknown type of key", Errors.INVALID_REQUEST, found.errorCode());
-        return "the coordinators of two groups";
+        return "the coordinators of two groups, and of two transactional ids";
     }
 }

@@ -66,12 +66,40 @@ final class RecordCases {
         Check.error("an unknown topic", version < 13 ? Errors.UNKNOWN_TOPIC_OR_PARTITION : Errors.UNKNOWN_TOPIC_ID, unknown.errorCode());
         var beyond = produced(bench, version, topic, id, 9, Bench.records(Compression.NONE, "x"));
         Check.error("an unknown partition", Errors.UNKNOWN_TOPIC_OR_PARTITION, beyond.errorCode());
-        return "offsets 0 to " + (next - 1) + " in every codec of the version; wrong checksum, unknown topic and partition refused";
+        inTransaction(bench, version, topic, id);
+        return "offsets 0 to " + (next - 1) + " in every codec of the version; wrong checksum, unknown topic and partition refused; in a transaction";
+    }
+
+    /** From version 12 on a partition becomes part of the transaction by being written to; before, AddPartitionsToTxn says so first (KIP-890). */
+    private static void inTransaction(Bench bench, short version, String topic, Uuid id) throws Exception {
+        TransactionalProducer producer = TransactionalProducer.start(bench, topic);
+        if (version < 12) {
+            var early = produced(bench, version, topic, id, 1, producer.transactionalId, producer.records(id, "early"));
+            Errors notPart = version < 11 ? Errors.INVALID_TXN_STATE : Errors.TRANSACTION_ABORTABLE;
+            Check.error("before the partition is part of the transaction", notPart, early.errorCode());
+            producer.initialise();
+            producer.add(topic, 1);
+        }
+        var first = produced(bench, version, topic, id, 1, producer.transactionalId, producer.records(id, "y"));
+        Check.fine("in a transaction", first.errorCode());
+        Check.equal("base offset", 1L, first.baseOffset());
+        Check.equal("partitions of the transaction", List.of(1), producer.partitions(topic));
+        var second = produced(bench, version, topic, id, 1, producer.transactionalId, producer.records(id, "z"));
+        Check.equal("base offset of the next batch", 2L, second.baseOffset());
+        MemoryRecords late = producer.with(topic, producer.producerId, producer.epoch).records(id, "late");
+        producer.end(true);
+        var refused = produced(bench, version, topic, id, 1, producer.transactionalId, late);
+        Check.error("in a transaction that is over", Errors.INVALID_PRODUCER_EPOCH, refused.errorCode());
     }
 
     private static ProduceResponseData.PartitionProduceResponse produced(Bench bench, short version, String topic, Uuid id, int partition,
                                                                          MemoryRecords records) throws Exception {
-        ProduceRequestData request = new ProduceRequestData().setAcks((short) -1).setTimeoutMs(30_000);
+        return produced(bench, version, topic, id, partition, null, records);
+    }
+
+    private static ProduceResponseData.PartitionProduceResponse produced(Bench bench, short version, String topic, Uuid id, int partition,
+                                                                         String transactionalId, MemoryRecords records) throws Exception {
+        ProduceRequestData request = new ProduceRequestData().setAcks((short) -1).setTimeoutMs(30_000).setTransactionalId(transactionalId);
         ProduceRequestData.TopicProduceData data = new ProduceRequestData.TopicProduceData();
         if (version < 13) data.setName(topic);
         else data.setTopicId(id);
@@ -125,7 +153,49 @@ final class RecordCases {
         var unknown = fetched(bench, version, topic + "-unknown", UNKNOWN_ID, fetchRequest(version, topic + "-unknown", UNKNOWN_ID, 0, -1));
         Check.error("an unknown topic", version < 13 ? Errors.UNKNOWN_TOPIC_OR_PARTITION : Errors.UNKNOWN_TOPIC_ID, unknown.errorCode());
         if (version >= 7) session(bench, version, topic, id, epoch);
-        return "five records of two batches; limits, isolation, end, out of range" + (version >= 7 ? ", session" : "") + (version >= 9 ? ", epochs" : "");
+        transactions(bench, version, topic + "-transactions");
+        return "five records of two batches; limits, end, out of range; isolation from open and aborted transactions"
+            + (version >= 7 ? ", session" : "") + (version >= 9 ? ", epochs" : "");
+    }
+
+    /** Who reads committed records sees nothing from the first open transaction on, and is told which of those before it aborted. */
+    private static void transactions(Bench bench, short version, String topic) throws Exception {
+        Uuid id = bench.createTopic(topic, 1);
+        int epoch = bench.leaderEpoch(topic);
+        FetchRequestData uncommitted = fetchRequest(version, topic, id, 0, epoch).setMaxWaitMs(1);
+        FetchRequestData committed = uncommitted.duplicate().setIsolationLevel((byte) 1);
+        TransactionalProducer aborts = TransactionalProducer.start(bench, topic + "-aborts");
+        TransactionalProducer commits = TransactionalProducer.start(bench, topic + "-commits");
+        bench.produce(id, "a");
+        aborts.write(id, "b", "c");
+        bench.produce(id, "d");
+        commits.write(id, "e");
+
+        var open = fetched(bench, version, topic, id, committed);
+        Check.fine("with open transactions", open.errorCode());
+        Check.equal("last stable offset", 1L, open.lastStableOffset());
+        Check.equal("high watermark", 5L, open.highWatermark());
+        Check.equal("values", List.of("a"), Bench.values(open.records(), 0));
+        Check.equal("aborted transactions", List.of(), open.abortedTransactions());
+        var all = fetched(bench, version, topic, id, uncommitted);
+        Check.equal("values, uncommitted ones with them", List.of("a", "b", "c", "d", "e"), Bench.values(all.records(), 0));
+        Check.equal("last stable offset", 1L, all.lastStableOffset());
+
+        long abortedId = aborts.producerId;
+        aborts.end(false);
+        var half = fetched(bench, version, topic, id, committed);
+        Check.equal("last stable offset", 4L, half.lastStableOffset());
+        Check.equal("values without the aborted ones", List.of("a", "d"), Bench.committed(half));
+        commits.end(true);
+        var over = fetched(bench, version, topic, id, committed);
+        Check.equal("last stable offset", 7L, over.lastStableOffset());
+        var transaction = Check.only("aborted transactions", over.abortedTransactions());
+        Check.equal("producer id of the aborted transaction", abortedId, transaction.producerId());
+        Check.equal("its first offset", 1L, transaction.firstOffset());
+        Check.equal("values without the aborted ones", List.of("a", "d", "e"), Bench.committed(over));
+        var behind = fetched(bench, version, topic, id, fetchRequest(version, topic, id, 6, epoch).setIsolationLevel((byte) 1));
+        Check.equal("aborted transactions behind that", List.of(), behind.abortedTransactions());
+        Check.equal("aborted transactions, reading uncommitted", null, fetched(bench, version, topic, id, uncommitted).abortedTransactions());
     }
 
     /** Incremental sessions (KIP-227): opened, told of nothing new, of a new batch, and closed by an unknown epoch. */
@@ -193,7 +263,14 @@ final class RecordCases {
         if (version >= 11) listed(bench, version, topic, -6, -1, -1, -1);
         Check.error("a timestamp that means nothing", Errors.UNSUPPORTED_VERSION, listOffset(bench, version, topic, -99).errorCode());
         Check.error("an unknown topic", Errors.UNKNOWN_TOPIC_OR_PARTITION, listOffset(bench, version, topic + "-unknown", -1).errorCode());
-        return "earliest, latest, by timestamp" + (version >= 7 ? ", largest timestamp" : "") + (version >= 8 ? ", local" : "") + (version >= 9 ? ", tiered" : "");
+        TransactionalProducer producer = TransactionalProducer.start(bench, topic);
+        producer.write(id, "d");
+        // Version 1 knows of no isolation.
+        listed(bench, version, topic, -1, version >= 2 ? 3 : 4, -1, epoch);
+        producer.end(false);
+        listed(bench, version, topic, -1, 5, -1, epoch);
+        return "earliest, latest" + (version >= 2 ? ", latest committed" : "") + ", by timestamp"
+            + (version >= 7 ? ", largest timestamp" : "") + (version >= 8 ? ", local" : "") + (version >= 9 ? ", tiered" : "");
     }
 
     private static void listed(Bench bench, short version, String topic, long timestamp, long offset, long found, int epoch) throws Exception {
@@ -291,7 +368,63 @@ final class RecordCases {
         }
         InitProducerIdResponseData empty = bench.ask(ApiKeys.INIT_PRODUCER_ID, version, new InitProducerIdRequestData().setTransactionalId(""));
         Check.error("an empty transactional id", Errors.INVALID_REQUEST, empty.errorCode());
-        return "two ids, whose batches are taken once each";
+        transactional(bench, version, topic, id);
+        return "two ids, whose batches are taken once each; of a transactional id a new epoch each time, which ends what is open"
+            + (version >= 3 ? "; epochs that are over refused" : "");
+    }
+
+    private static void transactional(Bench bench, short version, String topic, Uuid id) throws Exception {
+        InitProducerIdRequestData request = new InitProducerIdRequestData().setTransactionalId(topic).setTransactionTimeoutMs(60_000);
+        Check.error("a timeout of nothing", Errors.INVALID_TRANSACTION_TIMEOUT,
+            initialised(bench, version, request.duplicate().setTransactionTimeoutMs(0)).errorCode());
+        Check.error("a timeout beyond the limit", Errors.INVALID_TRANSACTION_TIMEOUT,
+            initialised(bench, version, request.duplicate().setTransactionTimeoutMs(Integer.MAX_VALUE)).errorCode());
+        InitProducerIdResponseData first = initialised(bench, version, request);
+        Check.fine("a transactional id", first.errorCode());
+        Check.equal("epoch", (short) 0, first.producerEpoch());
+        InitProducerIdResponseData second = initialised(bench, version, request);
+        Check.fine("the same transactional id", second.errorCode());
+        Check.equal("producer id", first.producerId(), second.producerId());
+        Check.equal("epoch", (short) 1, second.producerEpoch());
+        short epoch = 1;
+        if (version >= 3) {
+            InitProducerIdRequestData again = request.duplicate().setProducerId(first.producerId());
+            InitProducerIdResponseData third = initialised(bench, version, again.duplicate().setProducerEpoch(epoch));
+            Check.fine("with the epoch in force", third.errorCode());
+            Check.equal("epoch", ++epoch, third.producerEpoch());
+            InitProducerIdResponseData retried = initialised(bench, version, again.duplicate().setProducerEpoch((short) 1));
+            Check.fine("the same request again", retried.errorCode());
+            Check.equal("epoch", epoch, retried.producerEpoch());
+            InitProducerIdResponseData fenced = initialised(bench, version, again.duplicate().setProducerEpoch((short) 0));
+            Check.error("with an epoch that is over", version < 4 ? Errors.INVALID_PRODUCER_EPOCH : Errors.PRODUCER_FENCED, fenced.errorCode());
+            Check.equal("its producer id", -1L, fenced.producerId());
+        }
+        if (version >= 6) {
+            Check.error("two phases, which are switched off", Errors.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+                initialised(bench, version, request.duplicate().setEnable2Pc(true)).errorCode());
+        }
+
+        TransactionalProducer producer = TransactionalProducer.start(bench, topic);
+        Check.equal("producer id", first.producerId(), producer.producerId);
+        producer.write(id, "open");
+        InitProducerIdResponseData busy = bench.ask(ApiKeys.INIT_PRODUCER_ID, version, request);
+        Check.error("while a transaction is open", Errors.CONCURRENT_TRANSACTIONS, busy.errorCode());
+        InitProducerIdResponseData last = initialised(bench, version, request);
+        Check.fine("after that", last.errorCode());
+        Check.equal("producer id", first.producerId(), last.producerId());
+        Check.that("an epoch above that of the transaction", last.producerEpoch() > producer.epoch);
+        Check.equal("end of the log, with the marker of the abort", 6L, bench.offset(topic, -1));
+        Check.equal("committed", List.of("a", "b", "c", "d"), bench.committed(id));
+    }
+
+    /** What comes when the coordinator no longer asks to come again. */
+    private static InitProducerIdResponseData initialised(Bench bench, short version, InitProducerIdRequestData request) throws Exception {
+        InitProducerIdResponseData[] response = new InitProducerIdResponseData[1];
+        Bench.eventually("a producer id for " + request.transactionalId(), () -> {
+            response[0] = bench.ask(ApiKeys.INIT_PRODUCER_ID, version, request);
+            return !TransactionalProducer.isPassing(Errors.forCode(response[0].errorCode()));
+        });
+        return response[0];
     }
 
     private static InitProducerIdResponseData producerId(Bench bench, short version) throws Exception {
@@ -324,7 +457,28 @@ final class RecordCases {
         Check.that("last timestamp", state.lastTimestamp() > 0);
         Check.equal("open transaction", -1L, state.currentTxnStartOffset());
         Check.error("an unknown partition", Errors.UNKNOWN_TOPIC_OR_PARTITION, described(bench, version, topic, 9).errorCode());
-        return "the producer of a partition";
+
+        TransactionalProducer transactional = TransactionalProducer.start(bench, topic);
+        transactional.write(id, "c");
+        transactional.write(id, "d");
+        var open = ofProducer(bench, version, topic, transactional);
+        Check.equal("epoch", (int) transactional.epoch, open.producerEpoch());
+        Check.equal("last sequence", 1, open.lastSequence());
+        Check.equal("coordinator epoch", -1, open.coordinatorEpoch());
+        Check.equal("open transaction", 2L, open.currentTxnStartOffset());
+        transactional.end(true);
+        var over = ofProducer(bench, version, topic, transactional);
+        Check.equal("epoch", (int) transactional.epoch, over.producerEpoch());
+        Check.equal("last sequence", -1, over.lastSequence());
+        Check.that("coordinator epoch", over.coordinatorEpoch() >= 0);
+        Check.equal("open transaction", -1L, over.currentTxnStartOffset());
+        return "the producer of a partition; one in a transaction, and after it";
+    }
+
+    private static DescribeProducersResponseData.ProducerState ofProducer(Bench bench, short version, String topic,
+                                                                          TransactionalProducer producer) throws Exception {
+        var producers = described(bench, version, topic, 0).activeProducers();
+        return producers.stream().filter(each -> each.producerId() == producer.producerId).findFirst().orElseThrow();
     }
 
     private static DescribeProducersResponseData.PartitionResponse described(Bench bench, short version, String topic, int partition) throws Exception {
