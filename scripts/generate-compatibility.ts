@@ -117,6 +117,7 @@ const kips: Readonly<Record<number, string>> = {
   1142: 'Listing config resources',
   1152: 'Filters for transactional ids',
   1160: 'Supported features',
+  1228: 'Transaction versions in markers',
 }
 
 export function compatibilityDocument(): string {
