@@ -9,7 +9,7 @@ import { Fetch } from '../../protocol/messages/01-fetch.ts'
 import { CreateTopics } from '../../protocol/messages/19-create-topics.ts'
 import { DeleteTopics } from '../../protocol/messages/20-delete-topics.ts'
 import { InitProducerId } from '../../protocol/messages/22-init-producer-id.ts'
-import { attributes, baseOffset, isControl, iterateBatches, lastOffset, timestampTypeOf } from '../../protocol/records/batch.ts'
+import { attributes, baseOffset, isControl, isTransactional, iterateBatches, lastOffset, producerId, timestampTypeOf } from '../../protocol/records/batch.ts'
 import { encodeBatch } from '../../protocol/records/encoder.ts'
 import type { BatchOptions, RecordToEncode } from '../../protocol/records/encoder.ts'
 import { recordsOf } from '../../protocol/records/record.ts'
@@ -27,6 +27,9 @@ export const busy = [
   '--lane-checkpoint-interval-ms', '200',
   '--log-level', 'debug',
 ]
+
+/** Of control records, the last byte of the key. */
+const ABORT_MARKER = 0
 
 /** A record wherever it was read: bytes in base64, header keys too. */
 export interface PlainRecord {
@@ -111,16 +114,34 @@ export class TopicClient {
    * Everything from `fromOffset` up to the high watermark, which is given too. `bytesMax` of a single answer. What the store cannot give at the
    * moment is asked for again, as every client does.
    */
-  async consume(topic: string, partition: number, fromOffset = 0, bytesMax = 1024 * 1024): Promise<{ records: PlainRecord[]; highWatermark: number }> {
+  consume(topic: string, partition: number, fromOffset = 0, bytesMax = 1024 * 1024): Promise<{ records: PlainRecord[]; highWatermark: number }> {
+    return this.#read(topic, partition, fromOffset, bytesMax, false)
+  }
+
+  /** As `consume`, with `isolation.level=read_committed`: up to the last stable offset, without records of aborted transactions. */
+  async consumeCommitted(topic: string, partition: number, fromOffset = 0): Promise<{ records: PlainRecord[]; nextOffset: number }> {
+    return await this.#read(topic, partition, fromOffset, 1024 * 1024, true)
+  }
+
+  async #read(
+    topic: string,
+    partition: number,
+    fromOffset: number,
+    bytesMax: number,
+    committed: boolean,
+  ): Promise<{ records: PlainRecord[]; highWatermark: number; nextOffset: number }> {
     const records: PlainRecord[] = []
     let highWatermark = Infinity
+    let end = Infinity
     let idle = 0
     let refused = 0
-    for (let at = fromOffset; at < highWatermark; ) {
+    let at = fromOffset
+    while (at < end) {
       const { responses } = await this.raw.send(Fetch, 12, {
         maxWaitMs: 500,
         minBytes: 1,
         maxBytes: bytesMax,
+        isolationLevel: committed ? 1 : 0,
         topics: [{ topic, topicId: 'AAAAAAAAAAAAAAAAAAAAAA', partitions: [{ partition, fetchOffset: at, partitionMaxBytes: bytesMax }] }],
         forgottenTopicsData: [],
       })
@@ -131,20 +152,31 @@ export class TopicClient {
       }
       assert.equal(answer.errorCode, 0, `fetch of ${topic}/${partition} from ${at}`)
       ;({ highWatermark } = answer)
+      end = committed ? answer.lastStableOffset : highWatermark
+      const aborts = (answer.abortedTransactions ?? []).toSorted((a, b) => a.firstOffset - b.firstOffset)
+      const aborting = new Set<number>()
       const bytes = Buffer.concat(answer.records === null ? [] : Array.isArray(answer.records) ? answer.records : [answer.records])
       const before = at
       for (const { start, end } of iterateBatches(bytes)) {
         const batch = bytes.subarray(start, end)
         assert.ok(baseOffset(batch, 0) >= fromOffset || lastOffset(batch, 0) >= at)
-        for (const record of isControl(attributes(batch, 0)) ? [] : recordsOf(batch)) {
-          if (record.offset >= at) records.push(plain(record, record.offset, timestampTypeOf(attributes(batch, 0))))
+        while (aborts.length > 0 && aborts[0]!.firstOffset <= lastOffset(batch, 0)) aborting.add(aborts.shift()!.producerId)
+        const bits = attributes(batch, 0)
+        const producer = producerId(batch, 0)
+        if (isControl(bits) && aborting.has(producer)) {
+          // The marker ends what was aborted: the producer's next records count again.
+          assert.equal(recordsOf(batch)[0]!.key?.[3], ABORT_MARKER, `${topic}/${partition}: the answer at ${at} has no abort marker of producer ${producer}`)
+          aborting.delete(producer)
+        }
+        for (const record of isControl(bits) || (isTransactional(bits) && aborting.has(producer)) ? [] : recordsOf(batch)) {
+          if (record.offset >= at) records.push(plain(record, record.offset, timestampTypeOf(bits)))
         }
         at = Math.max(at, lastOffset(batch, 0) + 1)
       }
       idle = at > before ? 0 : idle + 1
-      assert.ok(idle < 3, `nothing comes from ${topic}/${partition} at ${at}, though its end is ${highWatermark}`)
+      assert.ok(idle < 3, `nothing comes from ${topic}/${partition} at ${at}, though its end is ${end}`)
     }
-    return { records, highWatermark }
+    return { records, highWatermark, nextOffset: at }
   }
 }
 
