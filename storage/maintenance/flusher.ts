@@ -14,7 +14,7 @@ import { backoffMs } from '../log/create-once.ts'
 import { bodyBytes } from '../objects/keys.ts'
 import type { ObjectStore } from '../objects/object-store.ts'
 import { StoreError } from '../objects/object-store.ts'
-import type { EncodedFile, ProducerRange } from '../parquet/encode.ts'
+import type { EncodedFile } from '../parquet/encode.ts'
 import type { ParquetCodec } from '../parquet/parquet-codec.ts'
 import { release } from '../parquet/release.ts'
 import { dataFilePath } from '../paths.ts'
@@ -22,17 +22,18 @@ import { LaneObjectMissingError } from '../lane/read-batches.ts'
 import type { LaneRef } from '../lane/types.ts'
 import { releaseAll } from '../partition/batch-memory.ts'
 import type { FlushRun, StoredPartitionLog } from '../partition/log.ts'
-import type { AbortedTransaction, TopicLogConfig } from '../partition/types.ts'
+import type { TopicLogConfig } from '../partition/types.ts'
 import { Turns } from '../turns.ts'
 import type { Offset } from '../types.ts'
 import { assertNever } from '../types.ts'
 import type { CommittedFile } from './committed-files.ts'
 import { fileStats } from './file-stats.ts'
+import { completeBelow, planFlush } from './flush-plan.ts'
+import type { FlushPlan, PlannedRun } from './flush-plan.ts'
 import { PacedPuts } from './paced-puts.ts'
 import { RunBatches } from './run-batches.ts'
 import type { RunBytes } from './run-batches.ts'
 import { Slots } from './slots.ts'
-import { cutBetweenTransactions } from './transaction-cuts.ts'
 
 /** A topic as the flusher sees it. */
 export interface FlushableTopic {
@@ -111,8 +112,13 @@ interface TopicState {
   ahead: WrittenAhead | null
 }
 
+/** Where the table's transaction of a partition stands; null where there is none yet. */
+type Txns = ReadonlyMap<StoredPartitionLog, number | null>
+
 interface WrittenAhead {
-  readonly runs: readonly PlannedRun[]
+  readonly plan: FlushPlan
+  /** Where the table's transactions will stand when it is their turn. */
+  readonly txns: Txns
   readonly files: Promise<readonly WrittenFile[]>
 }
 
@@ -143,7 +149,7 @@ export class Flusher {
       if (isMany && state.running === null && !state.resting && state.dueAtMs > this.#now()) this.#arm(state, 0)
       return
     }
-    if (isMany || unflushedBytes(topic) >= flushBytes) this.#arm(state, 0)
+    if (isMany || flushableBytes(topic) >= flushBytes) this.#arm(state, 0)
     else {
       const restMs = state.lastStartMs + flushIntervalMs - this.#now()
       const gatherMs = Math.min(flushIntervalMs * GATHER_PART, GATHER_MS)
@@ -182,10 +188,10 @@ export class Flusher {
       const state = this.#stateOf(topic)
       // What runs already may have been planned before the last batches came.
       await state.running
-      while (!signal.aborted && !topic.deleted && unflushedBytes(topic) > 0) {
-        const before = unflushedBytes(topic)
+      while (!signal.aborted && !topic.deleted && flushableBytes(topic) > 0) {
+        const before = flushableBytes(topic)
         await this.#run(state)
-        if (unflushedBytes(topic) >= before) return
+        if (flushableBytes(topic) >= before) return
       }
     }
     await Promise.race([Promise.all([...topics].map(drainTopic)), over])
@@ -226,7 +232,7 @@ export class Flusher {
   /** How long what is not flushed waits for company, milliseconds. */
   #nextFlushInMs({ topic, ahead, lastStartMs }: TopicState): number {
     const { flushBytes, flushIntervalMs } = topic.config
-    return ahead !== null || unflushedBytes(topic) >= flushBytes ? 0 : Math.max(0, lastStartMs + flushIntervalMs - this.#now())
+    return ahead !== null || flushableBytes(topic) >= flushBytes ? 0 : Math.max(0, lastStartMs + flushIntervalMs - this.#now())
   }
 
   #now(): number {
@@ -289,9 +295,9 @@ export class Flusher {
         return this.#deps.options.retryMs
       }
       const ahead = await this.#takeAhead(state)
-      const runs = ahead?.runs ?? planRuns(topic)
+      const plan = ahead?.plan ?? planFlush(topic.logs, commitBytesMax(topic))
       // What cannot be flushed yet is looked at again, but not at once.
-      if (runs.length === 0) return unflushedBytes(topic) === 0 ? 0 : topic.config.flushIntervalMs
+      if (plan.ends.size === 0) return unflushedBytes(topic) === 0 ? 0 : topic.config.flushIntervalMs
       // Looked at before files are written in vain, and read anew, since outsiders lift what they have imposed.
       if (topic.table.suspended !== null) {
         const { suspended } = await topic.table.poll()
@@ -300,16 +306,18 @@ export class Flusher {
           return this.#suspended(topic, suspended)
         }
       }
-      const writeAhead = (): void => this.#writeAhead(state, runs)
+      // As of when the plan was made: what others commit from then on must make it a conflict (P4).
+      const txns = ahead?.txns ?? txnsOf(topic, plan)
+      const writeAhead = (): void => this.#writeAhead(state, plan)
       if (ahead !== null) writeAhead()
-      const files = ahead?.files ?? (await this.#write(topic, runs, writeAhead))
+      const files = ahead?.files ?? (await this.#write(topic, plan.runs, writeAhead))
       if (topic.deleted) return 0
-      const change = changeOf(runs, files, topic.id, this.#deps.env)
+      const change = changeOf(plan, txns, files, topic.id, this.#deps.env)
       const outcome = await this.#commit(topic, change)
       switch (outcome.kind) {
         case 'committed': {
           if (!(await this.#verify(topic, outcome.version, change, files))) continue
-          await this.#markFlushed(runs)
+          await this.#markFlushed(topic, plan)
           const rows = files.reduce((sum, file) => sum + file.rows, 0)
           const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
           this.#deps.observer.flushed(topic.name, { rows, bytes, millis: this.#now() - startedMs, version: outcome.version })
@@ -336,34 +344,32 @@ export class Flusher {
   }
 
   /** A topic of many partitions is not marked at once: clients would wait for it. */
-  async #markFlushed(runs: readonly PlannedRun[]): Promise<void> {
+  async #markFlushed(topic: FlushableTopic, { ends }: FlushPlan): Promise<void> {
     const turns = new Turns(this.#deps.env.clock)
-    for (const { log, run } of runs) {
-      log.markFlushed(run.endOffset)
-      if (turns.isOver) await turns.next()
-    }
+    for (const _ of markInTable(topic, ends)) if (turns.isOver) await turns.next()
   }
 
   /** While much is waiting, the next files are written during the commit: the worker need not wait for the store, nor the store for it. */
-  #writeAhead(state: TopicState, runs: readonly PlannedRun[]): void {
+  #writeAhead(state: TopicState, plan: FlushPlan): void {
     const { topic } = state
     if (state.ahead !== null || topic.deleted || this.#abort.signal.aborted) return
-    const next = planRuns(topic, runs)
-    if (next.reduce((bytes, { run }) => bytes + run.bytes, 0) < commitBytesMax(topic) / 2) return
-    const files = this.#write(topic, next)
+    const next = planFlush(topic.logs, commitBytesMax(topic), plan)
+    if (next.bytes < commitBytesMax(topic) / 2) return
+    const files = this.#write(topic, next.runs)
     // Whoever takes them hears of it; nobody may.
     files.catch(() => undefined)
-    state.ahead = { runs: next, files }
+    state.ahead = { plan: next, txns: txnsOf(topic, next, plan), files }
   }
 
   /** What was written ahead, if it is what a plan made now would begin with; else the files go. */
-  async #takeAhead(state: TopicState): Promise<{ readonly runs: readonly PlannedRun[]; readonly files: readonly WrittenFile[] } | null> {
+  async #takeAhead(state: TopicState): Promise<{ readonly plan: FlushPlan; readonly txns: Txns; readonly files: readonly WrittenFile[] } | null> {
     const { ahead, topic } = state
     if (ahead === null) return null
     state.ahead = null
     const files = await ahead.files
-    const isCurrent = Array.from(firstRuns(ahead.runs).values()).every(({ log, run, txn }) => run.fromOffset === log.flushedOffset && txn === txnOf(topic, log))
-    if (isCurrent) return { runs: ahead.runs, files }
+    const { plan, txns } = ahead
+    const isCurrent = Array.from(plan.starts).every(([log, start]) => start === log.tableEnd) && Array.from(txns).every(([log, txn]) => txn === txnOf(topic, log))
+    if (isCurrent) return { plan, txns, files }
     await this.#discard(topic, files)
     return null
   }
@@ -472,7 +478,6 @@ export class Flusher {
         prompt,
         fromOffset: run.fromOffset,
         endOffset: run.endOffset,
-        ...(run.aborted.length > 0 && { skipProducerRanges: run.aborted.map(rangeOf) }),
         compression: this.#deps.options.parquetCompression,
       })
       return { encoded, runBytes }
@@ -504,13 +509,6 @@ export class Flusher {
   }
 }
 
-interface PlannedRun {
-  readonly log: StoredPartitionLog
-  readonly run: FlushRun
-  /** Where the table's transaction stood when the run was planned: what others commit from then on must make it a conflict (P4). */
-  readonly txn: number | null
-}
-
 interface WrittenFile {
   readonly path: string
   readonly planned: PlannedRun
@@ -538,82 +536,43 @@ function unflushedBytes(topic: FlushableTopic): number {
   return bytes
 }
 
+/** As far as a flush could take them. */
+function flushableBytes(topic: FlushableTopic): number {
+  let bytes = 0
+  for (const log of topic.logs) bytes += log.flushableBytes
+  return bytes
+}
+
 /**
  * What the table says is flushed is flushed, whoever did it: after a conflict, and after a recovery. Gives a partition of which the table
  * holds more than is known here to be durable, null where all is well: a successor has flushed, or lanes were lost.
  */
 export function adoptFlushed(topic: FlushableTopic): StoredPartitionLog | null {
   let ahead: StoredPartitionLog | null = null
+  const ends = new Map<StoredPartitionLog, Offset>()
   for (const log of topic.logs) {
     const flushed = topic.table.flushedOffset(flushAppId(topic.id, log.partition), log.partition)
     // Statistics say what outsiders may have appended as well; only a transaction is our own word.
     if (flushed.kind === 'known' && flushed.source === 'txn' && flushed.offset > log.highWatermark) ahead = log
-    else log.markFlushed(flushed.kind === 'known' ? flushed.offset : flushed.atLeast)
+    else ends.set(log, flushed.kind === 'known' ? flushed.offset : flushed.atLeast)
   }
+  for (const _ of markInTable(topic, ends)) continue
   return ahead
 }
 
-/** What comes next, or what comes after `previous` has been committed; a partition may have several runs, one after the other. */
-function planRuns(topic: FlushableTopic, previous: readonly PlannedRun[] = []): PlannedRun[] {
-  const starts = new Map(previous.map(({ log, run }) => [log, run.endOffset]))
-  const room = commitBytesMax(topic)
-  return topic.logs.some(({ endedTransactions }) => endedTransactions.length > 0)
-    ? planTransactions(topic, starts, room)
-    : planWithin(room, topic, starts)
-}
-
-/** Partitions share the room of a commit. */
-function planWithin(bytesMax: number, topic: FlushableTopic, starts: ReadonlyMap<StoredPartitionLog, Offset>): PlannedRun[] {
-  const runs: PlannedRun[] = []
-  const waiting = topic.logs.filter((log) => log.unflushedBytes > 0)
-  let room = bytesMax
-  for (const [i, log] of waiting.entries()) {
-    const start = starts.get(log)
-    const run = log.flushRun(Math.max(1, room / (waiting.length - i)), start)
-    if (run === null) continue
-    runs.push({ log, run, txn: start ?? txnOf(topic, log) })
-    room -= run.bytes
+/** The table ends there: what that makes complete is flushed. */
+function* markInTable(topic: FlushableTopic, ends: ReadonlyMap<StoredPartitionLog, Offset>): Generator<void, void> {
+  const hasTransactions = topic.logs.some(({ endedTransactions }) => endedTransactions.length > 0)
+  for (const log of hasTransactions ? topic.logs : ends.keys()) {
+    const end = Math.max(ends.get(log) ?? 0, log.tableEnd)
+    log.markFlushed(hasTransactions ? completeBelow(log, topic.logs, ends) : end, end)
+    yield
   }
-  return runs
-}
-
-/** Where transactions have ended: a commit has all of one or nothing (P4), and takes more room where one needs that. */
-function planTransactions(topic: FlushableTopic, starts: ReadonlyMap<StoredPartitionLog, Offset>, bytesMax: number): PlannedRun[] {
-  for (let room = bytesMax; ; room *= 2) {
-    const runs = planWithin(room, topic, starts)
-    const ends = new Map(topic.logs.map((log) => [log.partition, starts.get(log) ?? log.flushedOffset]))
-    for (const { log, run } of runs) ends.set(log.partition, run.endOffset)
-    cutBetweenTransactions(topic.logs, ends)
-    const isStuck = ({ log, run }: PlannedRun): boolean => ends.get(log.partition)! <= run.fromOffset && run.endOffset < log.lastStableOffset
-    if (!runs.some(isStuck)) return runs.flatMap((planned) => upTo(planned, ends.get(planned.log.partition)!, bytesMax))
-  }
-}
-
-/** The run up to an offset, in pieces: each becomes a file. */
-function upTo({ log, run, txn }: PlannedRun, endOffset: Offset, bytesMax: number): PlannedRun[] {
-  if (run.endOffset === endOffset && run.bytes <= bytesMax) return [{ log, run, txn }]
-  const pieces: PlannedRun[] = []
-  for (let from = run.fromOffset, before = txn; from < endOffset; ) {
-    const piece = log.flushRun(bytesMax, from, endOffset)!
-    pieces.push({ log, run: piece, txn: before })
-    from = before = piece.endOffset
-  }
-  return pieces
-}
-
-function rangeOf({ producerId, firstOffset, lastOffset }: AbortedTransaction): ProducerRange {
-  return { producerId, firstOffset, lastOffset }
-}
-
-/** Of each partition. */
-function firstRuns(runs: readonly PlannedRun[]): Map<StoredPartitionLog, PlannedRun> {
-  return new Map(runs.toReversed().map((planned) => [planned.log, planned]))
 }
 
 /** Whether a flush would get anything into the table. */
 function canFlush(topic: FlushableTopic): boolean {
-  if (!topic.logs.some((log) => log.unflushedBytes > 0 && log.flushRun(1) !== null)) return false
-  return !topic.logs.some(({ endedTransactions }) => endedTransactions.length > 0) || planRuns(topic).length > 0
+  return topic.logs.some((log) => log.unflushedBytes > 0 && log.flushRun(1) !== null)
 }
 
 function commitBytesMax(topic: FlushableTopic): number {
@@ -624,9 +583,13 @@ function txnOf(topic: FlushableTopic, log: StoredPartitionLog): number | null {
   return topic.table.snapshot.txn(flushAppId(topic.id, log.partition)) ?? null
 }
 
-function changeOf(runs: readonly PlannedRun[], files: readonly WrittenFile[], topicId: string, env: Env): TableChange {
+/** Of the partitions in which the table gets on; after `previous` has been carried out, where it says. */
+function txnsOf(topic: FlushableTopic, { ends }: FlushPlan, previous: FlushPlan | null = null): Txns {
+  return new Map(Array.from(ends.keys(), (log) => [log, previous?.ends.get(log) ?? txnOf(topic, log)]))
+}
+
+function changeOf({ ends }: FlushPlan, txns: Txns, files: readonly WrittenFile[], topicId: string, env: Env): TableChange {
   const nowMs = env.clock.now()
-  const ends = new Map(runs.map(({ log, run }) => [log, run.endOffset]))
   const adds: AddFile[] = files.map((file) => ({
     path: encodePath(file.path),
     partitionValues: { partition: String(file.planned.log.partition) },
@@ -640,6 +603,6 @@ function changeOf(runs: readonly PlannedRun[], files: readonly WrittenFile[], to
     operation: 'STREAMING UPDATE',
     adds,
     removes: [],
-    txns: Array.from(firstRuns(runs).values(), ({ log, txn }) => ({ appId: flushAppId(topicId, log.partition), from: txn, to: ends.get(log)! })),
+    txns: Array.from(ends, ([log, to]) => ({ appId: flushAppId(topicId, log.partition), from: txns.get(log) ?? null, to })),
   }
 }

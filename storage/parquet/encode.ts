@@ -5,9 +5,7 @@
  * A batch that cannot be decoded does not fail the file: it is left out whole and reported, so that the caller can keep its bytes
  * elsewhere and go on. One poisoned batch must not stop the flushing of a partition for ever.
  */
-import {
-  BATCH_HEADER_SIZE, attributes, baseOffset, isControl, isTransactional, lastOffset, producerId, timestampTypeOf,
-} from '../../protocol/records/batch.ts'
+import { BATCH_HEADER_SIZE, attributes, baseOffset, isControl, lastOffset, timestampTypeOf } from '../../protocol/records/batch.ts'
 import { DecompressionError, RecordFormatError } from '../../protocol/records/errors.ts'
 import { RecordCursor } from '../../protocol/records/record.ts'
 import type { RowColumns } from './row-columns.ts'
@@ -18,17 +16,8 @@ export interface EncodeOptions extends FileLayout {
   /** Only records with from ≤ offset < end become rows. */
   readonly fromOffset: number
   readonly endOffset: number
-  /** Aborted transactions, whose records are left out (P4). */
-  readonly skipProducerRanges?: readonly ProducerRange[]
   /** Bound on the decompressed records of one batch; a batch beyond it is unreadable. */
   readonly batchBytesMax?: number
-}
-
-/** The transactional batches of one producer whose base offset is within [firstOffset, lastOffset]. */
-export interface ProducerRange {
-  readonly producerId: number
-  readonly firstOffset: number
-  readonly lastOffset: number
 }
 
 export interface EncodedFile extends WrittenFile {
@@ -79,7 +68,6 @@ function appendBatch(batch: Uint8Array, options: EncodeOptions, columns: RowColu
   if (batch.length < BATCH_HEADER_SIZE) return 'the batch is cut off'
   const flags = attributes(batch, 0)
   if (isControl(flags)) return null
-  if (isTransactional(flags) && isSkipped(batch, options.skipProducerRanges ?? [])) return null
   const mark = columns.mark()
   try {
     cursor.reset(batch, 0, { maxBytes: options.batchBytesMax ?? batchBytesMaxDefault })
@@ -116,11 +104,4 @@ function appendRecords(cursor: RecordCursor, timestampType: number, options: Enc
     }
     columns.end()
   }
-}
-
-function isSkipped(batch: Uint8Array, ranges: readonly ProducerRange[]): boolean {
-  if (ranges.length === 0) return false
-  const producer = producerId(batch, 0)
-  const base = baseOffset(batch, 0)
-  return ranges.some((range) => range.producerId === producer && base >= range.firstOffset && base <= range.lastOffset)
 }

@@ -247,61 +247,79 @@ export class BatchRun {
   readonly #lanes: readonly LaneId[]
   readonly #row: number
   readonly #number: number
+  /** Where some were picked: which. */
+  readonly #picks: readonly number[] | null
 
-  /** `row` and `number` of the first of `length` batches. */
-  constructor(list: BatchList, rows: Rows, lanes: readonly LaneId[], row: number, number: number, length: number) {
+  /** `row` and `number` of the first of `length` batches, or of those of which `picks` are meant. */
+  constructor(list: BatchList, rows: Rows, lanes: readonly LaneId[], row: number, number: number, length: number, picks: readonly number[] | null = null) {
     this.#list = list
     this.#rows = rows
     this.#lanes = lanes
     this.#row = row
     this.#number = number
-    this.length = length
+    this.#picks = picks
+    this.length = picks?.length ?? length
+  }
+
+  /** Some of them, ascending; not of a run that was picked itself. */
+  pick(picks: readonly number[]): BatchRun {
+    return new BatchRun(this.#list, this.#rows, this.#lanes, this.#row, this.#number, this.length, picks)
+  }
+
+  #place(i: number): number {
+    return this.#picks === null ? i : this.#picks[i]!
   }
 
   baseOffset(i: number): Offset {
-    return this.#rows.doubles[(this.#row + i) * ROW + BASE_OFFSET]!
+    return this.#rows.doubles[(this.#row + this.#place(i)) * ROW + BASE_OFFSET]!
   }
   maxTimestamp(i: number): number {
-    return this.#rows.doubles[(this.#row + i) * ROW + MAX_TIMESTAMP]!
+    return this.#rows.doubles[(this.#row + this.#place(i)) * ROW + MAX_TIMESTAMP]!
+  }
+  lastOffset(i: number): Offset {
+    return this.#rows.doubles[(this.#row + this.#place(i)) * ROW + LAST_OFFSET]!
+  }
+  producerId(i: number): number {
+    return this.#rows.doubles[(this.#row + this.#place(i)) * ROW + PRODUCER_ID]!
   }
   leaderEpoch(i: number): number {
-    return this.#rows.ints[(this.#row + i) * INTS + LEADER_EPOCH]!
+    return this.#rows.ints[(this.#row + this.#place(i)) * INTS + LEADER_EPOCH]!
   }
   attributes(i: number): number {
-    return this.#rows.ints[(this.#row + i) * INTS + ATTRIBUTES]!
+    return this.#rows.ints[(this.#row + this.#place(i)) * INTS + ATTRIBUTES]!
   }
   batchBytes(i: number): number {
-    return this.#rows.ints[(this.#row + i) * INTS + BYTES]! >>> 0
+    return this.#rows.ints[(this.#row + this.#place(i)) * INTS + BYTES]! >>> 0
   }
   lane(i: number): LaneId {
-    return this.#lanes[this.#rows.ints[(this.#row + i) * INTS + LANE]!]!
+    return this.#lanes[this.#rows.ints[(this.#row + this.#place(i)) * INTS + LANE]!]!
   }
   laneSeq(i: number): LogVersion {
-    return this.#rows.doubles[(this.#row + i) * ROW + LANE_SEQ]!
+    return this.#rows.doubles[(this.#row + this.#place(i)) * ROW + LANE_SEQ]!
   }
 
   ref(i: number): LaneRef {
-    const start = this.#rows.doubles[(this.#row + i) * ROW + LANE_START]!
+    const start = this.#rows.doubles[(this.#row + this.#place(i)) * ROW + LANE_START]!
     return { lane: this.lane(i), seq: this.laneSeq(i), start, end: start + this.batchBytes(i) }
   }
 
   /** In the list. */
   number(i: number): number {
-    return this.#number + i
+    return this.#number + this.#place(i)
   }
 
   isResident(i: number): boolean {
-    return this.#list.isResident(this.#number + i)
+    return this.#list.isResident(this.#number + this.#place(i))
   }
 
   /** As long as they are in memory; else null. */
   bytes(i: number): Uint8Array | null {
-    return this.#list.bytes(this.#number + i)
+    return this.#list.bytes(this.#number + this.#place(i))
   }
 
   /** See `BatchList.hold`. */
   hold(i: number, held: BatchMemory[]): void {
-    this.#list.hold(this.#number + i, held)
+    this.#list.hold(this.#number + this.#place(i), held)
   }
 
   /** Of the batch that begins at `baseOffset`; -1 when there is none. */
@@ -315,8 +333,8 @@ export class BatchRun {
     const { topicId, partition } = this.#list
     const { doubles, ints } = this.#rows
     for (let n = 0; n < this.length; n++) {
-      const d = (this.#row + n) * ROW
-      const i = (this.#row + n) * INTS
+      const d = (this.#row + this.#place(n)) * ROW
+      const i = (this.#row + this.#place(n)) * INTS
       yield {
         topicId,
         partition,

@@ -100,14 +100,12 @@ export interface UnflushedBatch extends LaneRow {
   readonly ref: LaneRef
 }
 
-/** Batches to flush: a contiguous run of durable offsets [fromOffset, endOffset). */
+/** Durable batches to flush, with offsets within [fromOffset, endOffset): all of them, or some that were picked. */
 export interface FlushRun {
   readonly fromOffset: Offset
   readonly endOffset: Offset
   readonly batches: BatchRun
   readonly bytes: number
-  /** Whose records are not to be in the table. */
-  readonly aborted: readonly AbortedTransaction[]
 }
 
 interface Waiter {
@@ -124,6 +122,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
   #state: 'open' | 'notLeader' | 'deleted' = 'open'
   #logStart: Offset = 0
   #flushed: Offset = 0
+  #tableEnd: Offset = 0
   #highWatermark: Offset = 0
   #logEnd: Offset = 0
   #maxTimestampDurable = -1
@@ -176,9 +175,24 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
   get config(): TopicLogConfig {
     return this.#config
   }
-  /** Durable bytes that are not in the table yet. */
+  /**
+   * The table has what is below it, but for transactions that have not ended below it in all partitions that they wrote to: of these it has nothing
+   * (P4). Where there are none it is the flushed offset, else the first of them begins there.
+   */
+  get tableEnd(): Offset {
+    return this.#tableEnd
+  }
+  /** Durable bytes that are not in the table yet, or that follow such. */
   get unflushedBytes(): number {
     return this.#unflushedBytes
+  }
+  /** Of these, what a flush could take: not what an open transaction holds back, nor what the table has. */
+  get flushableBytes(): number {
+    if (this.#transactions === null || this.#transactions.isIdle) return this.#unflushedBytes
+    const batches = this.#batches
+    let bytes = 0
+    for (let number = batches.firstAtOrAfter(this.#tableEnd); number < batches.firstAtOrAfter(this.lastStableOffset); number++) bytes += batches.batchBytes(number)
+    return bytes
   }
   /** Monotonic time at which the oldest unflushed batch became durable; null when all is flushed. */
   get oldestUnflushedMs(): number | null {
@@ -478,7 +492,8 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
   /** Of the batches numbered [from, end). To be asked in the turn in which they are looked up, since what nobody needs is forgotten. */
   #abortedOf({ isolation, fromOffset }: ReadRequest, from: number, end: number): readonly AbortedTransaction[] {
     if (this.#transactions === null || isolation === 'readUncommitted' || from === end) return NO_TRANSACTIONS
-    return this.#aborted(fromOffset, this.#batches.lastOffset(end - 1) + 1)
+    // Not those whose marker comes before: readers would wait for it, and pass over what the producer writes after it.
+    return this.#aborted(Math.max(fromOffset, this.#batches.baseOffset(from)), this.#batches.lastOffset(end - 1) + 1)
   }
 
   async #readLane(request: ReadRequest, from: number, limit: Offset): Promise<ReadOutcome> {
@@ -609,29 +624,32 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
 
   // ---- flush ------------------------------------------------------------------------------------------------------------------
 
-  /**
-   * The next durable batches that are not flushed, or those from `fromOffset` on, at least one where there is any, at most about `bytesMax` and
-   * up to `endOffset`, which is at most the last stable offset.
-   */
-  flushRun(bytesMax: number, fromOffset: Offset = this.#flushed, endOffset: Offset = this.lastStableOffset): FlushRun | null {
+  /** The next stable batches from the end of the table on, or those from `fromOffset` on, at least one where there is any, at most about `bytesMax`. */
+  flushRun(bytesMax: number, fromOffset: Offset = this.#tableEnd): FlushRun | null {
     const batches = this.#batches
     const first = batches.firstAtOrAfter(fromOffset)
-    const end = batches.firstAtOrAfter(endOffset)
+    const end = batches.firstAtOrAfter(this.lastStableOffset)
     if (first >= end) return null
-    if (fromOffset === this.#flushed && this.#unflushedBytes <= bytesMax && endOffset === this.#highWatermark) {
+    if (fromOffset === this.#flushed && this.#unflushedBytes <= bytesMax && this.lastStableOffset === this.#highWatermark) {
       // All of it: nothing has to be added up.
-      const aborted = this.#aborted(fromOffset, endOffset)
-      return { fromOffset, endOffset, batches: batches.run(first, end), bytes: this.#unflushedBytes, aborted }
+      return { fromOffset, endOffset: this.#highWatermark, batches: batches.run(first, end), bytes: this.#unflushedBytes }
     }
     let to = first
     let bytes = 0
     while (to < end && (to === first || bytes + batches.batchBytes(to) <= bytesMax)) bytes += batches.batchBytes(to++)
-    const runEnd = batches.lastOffset(to - 1) + 1
-    return { fromOffset, endOffset: runEnd, batches: batches.run(first, to), bytes, aborted: this.#aborted(fromOffset, runEnd) }
+    return { fromOffset, endOffset: batches.lastOffset(to - 1) + 1, batches: batches.run(first, to), bytes }
   }
 
-  /** Everything below `offset` is in the table. Only moves forward. */
-  markFlushed(offset: Offset): void {
+  /** Stable batches below `endOffset` that are not flushed. */
+  unflushed(endOffset: Offset): BatchRun {
+    const batches = this.#batches
+    const from = batches.firstAtOrAfter(this.#flushed)
+    return batches.run(from, Math.max(from, batches.firstAtOrAfter(Math.min(endOffset, this.lastStableOffset))))
+  }
+
+  /** Everything below `offset` is in the table, and up to `tableEnd` all but some transactions. Both only move forward. */
+  markFlushed(offset: Offset, tableEnd: Offset = offset): void {
+    this.#tableEnd = Math.max(this.#tableEnd, Math.min(tableEnd, this.#highWatermark))
     if (offset <= this.#flushed) return
     const batches = this.#batches
     const from = batches.firstAtOrAfter(this.#flushed)
@@ -722,6 +740,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
   restore(state: PartitionCheckpoint): void {
     this.#logStart = state.logStartOffset
     this.#flushed = state.flushedOffset
+    this.#tableEnd = state.flushedOffset
     this.#highWatermark = state.nextOffset
     this.#logEnd = state.nextOffset
     this.#epochs.restore(state.epochs)

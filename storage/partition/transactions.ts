@@ -115,6 +115,10 @@ export class PartitionTransactions {
     this.#topic = topic
   }
 
+  get isIdle(): boolean {
+    return this.#open.size === 0 && this.#ended.length === 0
+  }
+
   /** Where the first open transaction begins; null where none is open. */
   get firstOpenOffset(): Offset | null {
     for (const { firstOffset } of this.#open.values()) return firstOffset
@@ -151,7 +155,7 @@ export class PartitionTransactions {
   /** The table has everything below `flushed`, and memory nothing below `memoryStart`: what nobody can need any more is forgotten. */
   forget(flushed: Offset, memoryStart: Offset): void {
     const isNeeded = ({ committed, lastOffset }: EndedTransaction): boolean => lastOffset >= flushed || (!committed && lastOffset >= memoryStart)
-    if (!this.#ended.every(isNeeded)) this.#ended = this.#ended.filter(isNeeded)
+    if (this.#ended.length > 0 && !this.#ended.every(isNeeded)) this.#ended = this.#ended.filter(isNeeded)
   }
 
   /** What a recovery has to know when everything below `flushed` is in the table. */

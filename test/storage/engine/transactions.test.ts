@@ -83,7 +83,8 @@ class Script {
     for (let p = 0; p < PARTITIONS; p++) await this.#consume(p, 0)
     await this.#checkTable()
     this.#checkSeen()
-    assert.deepEqual(this.#broker.warnings, [])
+    // What a predecessor that did not know its end had flushed, and collected, is found to be in the table when it is looked for.
+    assert.deepEqual(this.#broker.warnings.filter((message) => !message.includes('the flush is tried again')), [])
     await this.#broker.engine.close(10_000)
   }
 
@@ -170,7 +171,8 @@ class Script {
     for (const producer of this.#producers) {
       const { current } = producer
       if (current === null) continue
-      if (current.state === 'open') {
+      // What was written may be lost, and its sequences with it.
+      if (!current.commits) {
         producer.epoch++
         producer.sequences.clear()
         current.commits = false

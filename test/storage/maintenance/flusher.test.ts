@@ -116,26 +116,29 @@ test('a transaction that is larger than a commit is one, in several files that a
   const store = new MemoryStore({ clock: realEnv.clock })
   const troubles: string[] = []
   const engine = await startEngine(withVacuum(store, 2), troubles, { flushBytes: 1000 })
-  const log = engine.partition(TOPIC, 0)!
-  const values = Array.from({ length: 12 }, (_, i) => `${i}`.padEnd(400, 'x'))
-  for (const [baseSequence, value] of values.entries()) {
-    const records = [{ timestamp: 1, key: null, value: Buffer.from(value) }]
-    assert.equal(log.append(encodeBatch({ baseOffset: 0, producerId: 1, producerEpoch: 0, baseSequence, transactional: true, records }), { origin: 'client' }).kind, 'appended')
+  try {
+    const log = engine.partition(TOPIC, 0)!
+    const values = Array.from({ length: 12 }, (_, i) => `${i}`.padEnd(400, 'x'))
+    for (const [baseSequence, value] of values.entries()) {
+      const records = [{ timestamp: 1, key: null, value: Buffer.from(value) }]
+      assert.equal(log.append(encodeBatch({ baseOffset: 0, producerId: 1, producerEpoch: 0, baseSequence, transactional: true, records }), { origin: 'client' }).kind, 'appended')
+    }
+    assert.equal(log.appendMarker({ producerId: 1, producerEpoch: 0, coordinatorEpoch: 0, committed: true }).kind, 'appended')
+    await eventually('the flush', () => log.flushedOffset === values.length + 1)
+    assert.ok(troubles.some((message) => message.includes('are gone from the store and are written again')), troubles.join('\n'))
+    const commits = (await store.list(`${location}/_delta_log/`)).map(({ key }) => key)
+    assert.equal(commits.length, 2, 'the one that creates the table, and one more')
+    const files = (await store.list(`${location}/partition=0/`)).map(({ key }) => key)
+    assert.ok(files.length > 4, String(files.length))
+    const found: string[] = []
+    for (const file of files) {
+      const { batches } = await parquet.decode({ file: (await store.get(file))!, fromOffset: 0, maxBytes: 1 << 20 })
+      found.push(...batches.flatMap(({ bytes }) => recordsOf(bytes)).map(({ value }) => Buffer.from(value!).toString()))
+    }
+    assert.deepEqual(found.sort(), values.toSorted())
+  } finally {
+    await engine.close(1000)
   }
-  assert.equal(log.appendMarker({ producerId: 1, producerEpoch: 0, coordinatorEpoch: 0, committed: true }).kind, 'appended')
-  await eventually('the flush', () => log.flushedOffset === values.length + 1)
-  assert.ok(troubles.some((message) => message.includes('are gone from the store and are written again')), troubles.join('\n'))
-  const commits = (await store.list(`${location}/_delta_log/`)).map(({ key }) => key)
-  assert.equal(commits.length, 2, 'the one that creates the table, and one more')
-  const files = (await store.list(`${location}/partition=0/`)).map(({ key }) => key)
-  assert.ok(files.length > 4, String(files.length))
-  const found: string[] = []
-  for (const file of files) {
-    const { batches } = await parquet.decode({ file: (await store.get(file))!, fromOffset: 0, maxBytes: 1 << 20 })
-    found.push(...batches.flatMap(({ bytes }) => recordsOf(bytes)).map(({ value }) => Buffer.from(value!).toString()))
-  }
-  assert.deepEqual(found.sort(), values.toSorted())
-  await engine.close(1000)
 })
 
 test('a table with a feature that is not supported gets no data files until it is lifted, and nothing is lost', async () => {
