@@ -221,7 +221,7 @@ export class StorageEngine implements PartitionHost {
       readLane: (refs) => this.readLane(refs),
       options: deps.options.flush,
       observer: deps.observer.flush,
-      stuck: (topic, stuck) => this.#backlog.setStuck(topic.id, stuck),
+      heldBack: (topic, bytes) => this.#backlog.setHeldBack(topic.id, bytes),
       committed: (topic, files) => {
         this.#dirty = true
         this.#committedFiles.keep(topic, files)

@@ -3,16 +3,17 @@
  * and with them the time of a recovery, for as long as the load lasts; and batches that left the cache meanwhile have to be read back to
  * be flushed, which slows flushing down further. Producers wait instead.
  *
- * A topic whose table cannot be written at all does not count: its records stay in the lanes until somebody has repaired the table
- * (docs/ARCHITECTURE.md), and the producers of other topics must not wait for that.
+ * What no flush could take does not count, and nobody must wait for it: the records of a topic whose table cannot be written at all, which stay
+ * in the lanes until somebody has repaired the table (docs/ARCHITECTURE.md), and what an open transaction holds back in its partitions.
  */
 import type { Uuid } from '../types.ts'
 
 export class FlushBacklog {
   readonly #bytesMax: number
   readonly #bytesOf = new Map<Uuid, number>()
-  readonly #stuck = new Set<Uuid>()
-  /** Of all topics that are not stuck. */
+  /** Of these, what is held back, as of the last flush. */
+  readonly #heldBackOf = new Map<Uuid, number>()
+  /** Of all topics, without that. */
   #bytes = 0
   #waiters: (() => void)[] = []
   readonly #hurry: () => void
@@ -23,7 +24,7 @@ export class FlushBacklog {
     this.#hurry = hurry
   }
 
-  /** Of topics that are being flushed. */
+  /** What flushes could take. */
   get bytes(): number {
     return this.#bytes
   }
@@ -40,29 +41,32 @@ export class FlushBacklog {
   }
 
   add(topicId: Uuid, bytes: number): void {
-    this.#bytesOf.set(topicId, (this.#bytesOf.get(topicId) ?? 0) + bytes)
-    if (this.#stuck.has(topicId)) return
     const before = this.#bytes
-    this.#bytes += bytes
+    this.#set(topicId, (this.#bytesOf.get(topicId) ?? 0) + bytes)
     if (before < this.#bytesMax / 2 && this.#bytes >= this.#bytesMax / 2) this.#hurry()
   }
 
   remove(topicId: Uuid, bytes: number): void {
-    const left = (this.#bytesOf.get(topicId) ?? 0) - bytes
-    if (left > 0) this.#bytesOf.set(topicId, left)
-    else this.#bytesOf.delete(topicId)
-    if (!this.#stuck.has(topicId)) this.#bytes -= bytes
+    this.#set(topicId, (this.#bytesOf.get(topicId) ?? 0) - bytes)
     this.#wake()
   }
 
-  /** The last flush of the topic failed, or did not. */
-  setStuck(topicId: Uuid, stuck: boolean): void {
-    if (stuck === this.#stuck.has(topicId)) return
-    const bytes = this.#bytesOf.get(topicId) ?? 0
-    if (stuck) this.#stuck.add(topicId)
-    else this.#stuck.delete(topicId)
-    this.#bytes += stuck ? -bytes : bytes
+  /** After a flush of the topic: so many bytes could not be taken; Infinity where it failed. */
+  setHeldBack(topicId: Uuid, bytes: number): void {
+    const before = this.#heldBackOf.get(topicId) ?? 0
+    if (bytes === before) return
+    if (bytes > 0) this.#heldBackOf.set(topicId, bytes)
+    else this.#heldBackOf.delete(topicId)
+    const all = this.#bytesOf.get(topicId) ?? 0
+    this.#bytes += Math.max(0, all - bytes) - Math.max(0, all - before)
     this.#wake()
+  }
+
+  #set(topicId: Uuid, bytes: number): void {
+    const heldBack = this.#heldBackOf.get(topicId) ?? 0
+    this.#bytes += Math.max(0, bytes - heldBack) - Math.max(0, (this.#bytesOf.get(topicId) ?? 0) - heldBack)
+    if (bytes > 0) this.#bytesOf.set(topicId, bytes)
+    else this.#bytesOf.delete(topicId)
   }
 
   /** The lane is over: nobody has to wait any more. */

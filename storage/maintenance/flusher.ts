@@ -56,8 +56,8 @@ export interface FlusherDependencies {
   readonly observer: FlushObserver
   /** After each commit of ours: maintenance looks whether a checkpoint or a compaction is due, and keeps an eye on the files. */
   readonly committed: (topic: FlushableTopic, files: readonly CommittedFile[]) => void
-  /** After each flush: whether it could not take what there is, so that the table falls behind whatever producers do. */
-  readonly stuck?: (topic: FlushableTopic, stuck: boolean) => void
+  /** After each flush: the bytes that it could not take, so that the table falls behind whatever producers do; Infinity where it failed. */
+  readonly heldBack?: (topic: FlushableTopic, bytes: number) => void
 }
 
 export interface FlusherOptions {
@@ -263,7 +263,7 @@ export class Flusher {
       try {
         if (!topic.deleted && !this.#abort.signal.aborted) restMs = await this.#flush(state)
         // What an open transaction holds back is nothing that more flushing could help.
-        this.#deps.stuck?.(topic, restMs > 0 || (unflushedBytes(topic) > 0 && !canFlush(topic)))
+        this.#deps.heldBack?.(topic, restMs > 0 ? Infinity : unflushedBytes(topic) - flushableBytes(topic))
       } catch (error) {
         // A predecessor that does not know its end yet may have flushed these batches and collected their segment.
         if (error instanceof LaneObjectMissingError) await topic.table.poll().catch(() => undefined)
@@ -271,7 +271,7 @@ export class Flusher {
           this.#deps.observer.trouble(topic.name, 'the table could not be flushed; its records stay in the lanes and the flush is tried again', error)
         }
         restMs = this.#deps.options.retryMs
-        this.#deps.stuck?.(topic, true)
+        this.#deps.heldBack?.(topic, Infinity)
       } finally {
         this.#slots.leave()
         state.running = null
@@ -568,11 +568,6 @@ function* markInTable(topic: FlushableTopic, ends: ReadonlyMap<StoredPartitionLo
     log.markFlushed(hasTransactions ? completeBelow(log, topic.logs, ends) : end, end)
     yield
   }
-}
-
-/** Whether a flush would get anything into the table. */
-function canFlush(topic: FlushableTopic): boolean {
-  return topic.logs.some((log) => log.unflushedBytes > 0 && log.flushRun(1) !== null)
 }
 
 function commitBytesMax(topic: FlushableTopic): number {

@@ -31,17 +31,34 @@ test('a topic that cannot be flushed holds up nobody, and counts again when it c
   let called = 0
   backlog.add(A, 150)
   backlog.whenRoom(() => called++)
-  backlog.setStuck(A, true)
+  backlog.setHeldBack(A, Infinity)
   assert.equal(called, 1)
   backlog.add(A, 50)
   backlog.add(B, 10)
   assert.equal(backlog.bytes, 10)
   backlog.remove(A, 20)
   assert.equal(backlog.bytes, 10)
-  backlog.setStuck(A, true)
-  backlog.setStuck(A, false)
+  backlog.setHeldBack(A, Infinity)
+  backlog.setHeldBack(A, 0)
   assert.equal(backlog.bytes, 190)
   assert.equal(backlog.hasRoom, false)
+})
+
+test('what an open transaction holds back counts for nobody, and what comes after that does', () => {
+  const backlog = new FlushBacklog(100)
+  let called = 0
+  backlog.add(A, 150)
+  backlog.whenRoom(() => called++)
+  backlog.setHeldBack(A, 120)
+  assert.deepEqual([backlog.bytes, called], [30, 1])
+  backlog.add(A, 40)
+  assert.equal(backlog.bytes, 70)
+  backlog.setHeldBack(A, 160)
+  assert.equal(backlog.bytes, 30)
+  backlog.remove(A, 170)
+  assert.equal(backlog.bytes, 0, 'the transaction has ended and was flushed')
+  backlog.setHeldBack(A, 0)
+  assert.equal(backlog.bytes, 20)
 })
 
 test('nobody waits for a lane that is over', () => {
