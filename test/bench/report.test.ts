@@ -32,10 +32,18 @@ describe('report of the bench', () => {
 
   it('judges a target by all figures that were measured, and leaves the cell empty where none was', () => {
     const good = renderTargets(report([result('bursts-10k', 'bayou', [{ p50Ms: 12, p99Ms: 33 }])]))
-    assert.match(row(good, 'end to end'), /\| 10k p50 12 ms, p99 33 ms \| yes \|$/)
+    assert.match(row(good, 'end to end'), /\| 10k p50 12 ms, p99 33 ms \| yes \|  \|  \|$/)
     const bad = renderTargets(report([result('bursts-10k', 'bayou', [{ p50Ms: 12, p99Ms: 33 }]), result('bursts-70k', 'bayou', [{ p50Ms: 12, p99Ms: 61 }])]))
-    assert.match(row(bad, 'end to end'), /\| no \|$/)
-    assert.match(row(good, 'restart'), /\|  \|  \|$/)
+    assert.match(row(bad, 'end to end'), /\| no \|  \|  \|$/)
+    assert.match(row(good, 'restart'), /s \|  \|  \|  \|  \|$/)
+  })
+
+  it('has a column for MinIO in memory, and asks what is asked of S3 of S3', () => {
+    const elsewhere = { ...result('bursts-10k', 'bayou', [{ p50Ms: 30, p99Ms: 33 }]), store: 'minio-memory' as const }
+    const s3 = { ...result('smooth-10k', 'bayou', [{ p99Ms: 100, lanePutsPerSecond: 30 }]), store: 's3-standard' as const }
+    const text = renderTargets(report([result('bursts-10k', 'bayou', [{ p50Ms: 12, p99Ms: 33 }]), elsewhere, s3]))
+    assert.match(row(text, 'end to end'), /p50 12 ms, p99 33 ms \| yes \| 10k p50 30 ms, p99 33 ms \| no \|$/)
+    assert.match(row(text, 'simulated S3 Standard'), /\| 30 PUTs\/s, smooth-10k p99 100 ms \| yes \|  \|  \|$/)
   })
 
   it('writes the document and its plots, and keeps what people wrote', async () => {

@@ -65,7 +65,7 @@ test('clients that take their answers, though slowly, are not taken for stalled'
 test('a client that needs long for one large answer, but takes it all the time, is not taken for stalled', async t => {
   const answerBytes = 24 * KiB * KiB
   const handler = echoHandler(request => ({ id: request.id, payload: Buffer.alloc(request.id === 1 ? answerBytes : 0) }))
-  const { port, server } = await startTestServer(t, [handler], { budgetBytes: 500 * KiB }, undefined, hurriedClock(50))
+  const { port, server } = await startTestServer(t, [handler], { budgetBytes: 500 * KiB }, undefined, hurriedClock(20))
   let waited = 0
   const slow = await Promise.all(Array.from({ length: 3 }, async () => {
     const socket = connect({ host: '127.0.0.1', port })
