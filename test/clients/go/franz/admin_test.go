@@ -299,24 +299,8 @@ func TestProducersAndTransactionsAreDescribed(t *testing.T) {
 		return err == nil
 	})
 	is(t, "an unknown transaction", transactions[id2].Err, kerr.TransactionalIDNotFound)
-	listed := support.Value(admin.ListTransactions(ctx, nil, []string{"Ongoing"}))(t)
+	listed := support.Value(admin.ListTransactions(ctx, []int64{id}, []string{"Ongoing"}))(t)
 	equal(t, "transactions", len(listed), 0)
-}
-
-// The broker has no transactions yet: whoever asks for one is told at once, and does not try until its time is over.
-func TestTransactionsAreRefusedAtOnce(t *testing.T) {
-	if !support.Ours() {
-		t.Skip("Kafka has them")
-	}
-	eachVersion(t, func(t *testing.T, version kgo.Opt) {
-		client := clientOf(t, version, kgo.TransactionalID(unique("transaction")))
-		begun := time.Now()
-		_, _, err := client.ProducerID(patient(t))
-		is(t, "a producer id", err, kerr.UnsupportedForMessageFormat)
-		if took := time.Since(begun); took > support.Patience/2 {
-			t.Fatalf("it took %s", took)
-		}
-	})
 }
 
 func TestAclsWithoutAnAuthorizer(t *testing.T) {
