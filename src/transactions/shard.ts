@@ -114,7 +114,7 @@ export class TransactionShard {
 
   /** Makes partitions part of a transaction, and begins it where it has not begun. An error code, once that is durable. */
   add(transactionalId: string, producer: Producer, partitions: Partitions, clientVersion: number): Promise<number> {
-    const errorCode = this.#add(transactionalId, producer, partitions, clientVersion)
+    const errorCode = this.admit(transactionalId, producer, partitions, clientVersion)
     const entry = this.#entries.get(transactionalId)
     if (errorCode !== KafkaError.NONE || entry === undefined) return Promise.resolve(errorCode)
     return new Promise((resolve) => this.#answer(entry.lastOffset, resolve))
@@ -122,7 +122,19 @@ export class TransactionShard {
 
   /** As `add`, at once: for those who append behind it, and answer when that is durable. */
   admit(transactionalId: string, producer: Producer, partitions: Partitions, clientVersion: number): number {
-    return this.#add(transactionalId, producer, partitions, clientVersion)
+    if (this.#closed) return KafkaError.NOT_COORDINATOR
+    const entry = this.#entries.get(transactionalId)
+    const decision = decideAdd(entry?.transaction ?? null, producer, partitions, clientVersion, entry?.busy === true, this.#nowMs())
+    switch (decision.kind) {
+      case 'refuse':
+        return decision.errorCode
+      case 'done':
+        return KafkaError.NONE
+      case 'become':
+        return entry === undefined ? KafkaError.UNKNOWN_SERVER_ERROR : this.#write(entry, decision.next)
+      case 'needsProducerId':
+        return KafkaError.UNKNOWN_SERVER_ERROR
+    }
   }
 
   /** Whether a partition is part of the transaction. An error code. */
@@ -202,22 +214,6 @@ export class TransactionShard {
     const answer = (code: number): void => resolve(code === KafkaError.NONE ? reply(entry, next) : failed(code))
     if (isPrepared(next)) this.#finish(entry, how, answer)
     else this.#settle(entry, answer)
-  }
-
-  #add(transactionalId: string, producer: Producer, partitions: Partitions, clientVersion: number): number {
-    if (this.#closed) return KafkaError.NOT_COORDINATOR
-    const entry = this.#entries.get(transactionalId)
-    const decision = decideAdd(entry?.transaction ?? null, producer, partitions, clientVersion, entry?.busy === true, this.#nowMs())
-    switch (decision.kind) {
-      case 'refuse':
-        return decision.errorCode
-      case 'done':
-        return KafkaError.NONE
-      case 'become':
-        return entry === undefined ? KafkaError.UNKNOWN_SERVER_ERROR : this.#write(entry, decision.next)
-      case 'needsProducerId':
-        return KafkaError.UNKNOWN_SERVER_ERROR
-    }
   }
 
   /** Writes the markers and the end of a transaction whose Prepare… is in the log. `done` hears when all of it is durable. */

@@ -288,10 +288,7 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
       recordCount: header.recordCount,
       crc: crc(batch, 0),
     }
-    if (header.producerId >= 0) {
-      this.#producers.update(row, nowMs)
-      if (transactional && this.openTransaction(header.producerId) === null) (this.#openTransactions ??= new Map()).set(header.producerId, baseOffset)
-    }
+    if (header.producerId >= 0) this.#remember(row, nowMs)
     this.#accept(row, batch, batch === records ? (options.memory ?? null) : null)
     return { kind: 'appended', baseOffset, lastOffset, logAppendTimeMs }
   }
@@ -324,10 +321,21 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
       recordCount: 1,
       crc: crc(batch, 0),
     }
-    this.#producers.fence(producerId, producerEpoch, nowMs, coordinatorEpoch)
-    this.#openTransactions?.delete(producerId)
+    this.#remember(row, nowMs, coordinatorEpoch)
     this.#accept(row, batch, null)
     return { kind: 'appended', baseOffset: offset, lastOffset: offset, logAppendTimeMs: -1 }
+  }
+
+  /** A producer's batch or marker is accepted. */
+  #remember(row: LaneRow, nowMs: number, coordinatorEpoch?: number): void {
+    const { producerId, attributes: flags } = row
+    if (isControl(flags)) {
+      this.#producers.fence(producerId, row.producerEpoch, nowMs, coordinatorEpoch)
+      this.#openTransactions?.delete(producerId)
+      return
+    }
+    this.#producers.update(row, nowMs)
+    if (isTransactional(flags) && this.openTransaction(producerId) === null) (this.#openTransactions ??= new Map()).set(producerId, row.baseOffset)
   }
 
   /** Takes a batch at the end of the log, on its way into the lane. */
@@ -763,20 +771,11 @@ export class StoredPartitionLog implements PartitionLog, BatchOwner, CachedBatch
     this.#highWatermark = row.lastOffset + 1
     this.#logEnd = this.#highWatermark
     this.#epochs.assign(row.leaderEpoch, row.baseOffset)
-    if (row.producerId >= 0) this.#replayProducer(row, nowMs)
-    this.#adopt(row, ref)
-  }
-
-  #replayProducer(row: LaneRow, nowMs: number): void {
-    const { producerId, producerEpoch, baseOffset } = row
-    this.#follow(row, nowMs)
-    if (isControl(row.attributes)) {
-      this.#producers.fence(producerId, producerEpoch, nowMs)
-      this.#openTransactions?.delete(producerId)
-      return
+    if (row.producerId >= 0) {
+      this.#follow(row, nowMs)
+      this.#remember(row, nowMs)
     }
-    this.#producers.update(row, nowMs)
-    if (isTransactional(row.attributes) && this.openTransaction(producerId) === null) (this.#openTransactions ??= new Map()).set(producerId, baseOffset)
+    this.#adopt(row, ref)
   }
 
   #adopt(row: LaneRow, ref: LaneRef): void {
